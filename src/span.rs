@@ -1,0 +1,80 @@
+//! Lengths of time as a person writes them in the configuration: `"20ms"`, `"2s"`, `"1min 30s"`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// A length of time, written with its unit (`us`, `ms`, `s`, `min`, `h`, `d`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// So many milliseconds.
+    pub const fn millis(n: u64) -> Span {
+        Span(Duration::from_millis(n))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Duration {
+        span.0
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", humantime::format_duration(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Span;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time with its unit, such as \"20ms\" or \"2s\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                humantime::parse_duration(text)
+                    .map(Span)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time with its unit: \"20ms\", \"2s\", \"1min 30s\".",
+            "type": "string",
+            "examples": ["20ms", "2s"],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Held {
+        span: Span,
+    }
+
+    #[test]
+    fn reads_units_and_refuses_bare_numbers() {
+        let held: Held = toml::from_str(r#"span = "20ms""#).unwrap();
+        assert_eq!(held.span, Span::millis(20));
+        let fault = toml::from_str::<Held>("span = 20").err().unwrap().to_string();
+        assert!(fault.contains("a time with its unit"), "{fault}");
+        assert!(toml::from_str::<Held>(r#"span = "20 parsecs""#).is_err());
+    }
+}
