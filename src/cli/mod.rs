@@ -1,0 +1,2 @@
+//! The commands: stand-in until the real one comes.
+pub mod watch;
