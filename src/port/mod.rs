@@ -18,7 +18,8 @@ use crate::broker::{Message, Publisher, Qos, Refused as Unaccepted, Subscriber};
 use crate::check::{self, Check};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
 use crate::frame::{self, Decoder, Framing, Item};
-use crate::serial;
+use crate::causes::Causes;
+use crate::serial::{self, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
 use bytes::Bytes;
@@ -41,6 +42,8 @@ use up::Uplink;
 
 /// How long a stopping port may take to end the frame in hand and to hand over what it holds.
 const FINISH: Duration = Duration::from_millis(800);
+/// A port that ends sooner, without a byte, has not really been open.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Why a port can't be made of its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,13 @@ pub struct Port {
     held: VecDeque<Message>,
     /// When the bytes in the decoder were read.
     stamp: SystemTime,
+    /// The state that was published last.
+    state: &'static str,
+    opened_at: Instant,
+    /// Bytes since the port was opened.
+    received: u64,
+    /// The port opens and fails at once, again and again: that has been said, and is not said again.
+    quiet: bool,
     counters: Counters,
     counters_due: Option<Instant>,
     counters_said: Option<Instant>,
@@ -114,6 +124,15 @@ enum Event {
     Message(Option<Message>),
     Handed,
     Time,
+}
+
+/// What came of looking for the device.
+enum Attempt {
+    Open(serial::Port),
+    /// There is no such device now.
+    Absent(String),
+    /// There is one, and it can't be used now.
+    Refused { state: &'static str, why: String },
 }
 
 /// How a time with an open port ended.
@@ -161,6 +180,10 @@ impl Port {
             parts,
             held: VecDeque::new(),
             stamp: SystemTime::UNIX_EPOCH,
+            state: "",
+            opened_at: now(),
+            received: 0,
+            quiet: false,
             counters: Counters::default(),
             counters_due: None,
             counters_said: None,
@@ -177,74 +200,105 @@ impl Port {
             (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
         let mut backoff = Backoff::new(seed);
-        // The state that was said last: it is said again only when it changes.
-        let mut state = "";
         loop {
+            // Before looking: what changes from here on brings us back at once.
             self.parts.changes.borrow_and_update();
-            let (wait, end) = match serial::find(&self.serial).map(|path| (serial::open(&path, &self.serial), path)) {
-                Ok((Ok(line), path)) => {
-                    backoff.reset();
-                    state = "open";
-                    self.opened(&path, &line);
+            let wait = match self.attempt().await {
+                Attempt::Open(line) => {
+                    self.opened(line.line());
                     match self.session(line).await {
                         End::Stopped => break,
                         End::Lost(why) => self.lost(&why),
                     }
-                    // At once: where the node is still there, opening it tells what has happened.
-                    (Some(Duration::ZERO), None)
-                }
-                Ok((Err(error), path)) if !error.is_absent() => {
-                    let kind = if error.is_busy() { "busy" } else { "failing" };
-                    if state != kind {
-                        state = kind;
-                        warn!(port = %self.name, path = %path.display(), "can't open the port, trying on: {error}");
-                        self.state(kind);
+                    if self.quiet {
+                        Some(backoff.wait())
+                    } else {
+                        backoff.reset();
+                        // At once: where the node is still there, opening it tells what has happened.
+                        Some(Duration::ZERO)
                     }
-                    (Some(backoff.wait()), None)
                 }
-                Ok((Err(error), _)) => (None, Some(error.to_string())),
-                Err(error) => (None, Some(error.to_string())),
+                Attempt::Absent(why) => {
+                    if self.state.is_empty() {
+                        info!(port = %self.name, "waiting for the port: {why}");
+                    }
+                    self.enter("waiting");
+                    None
+                }
+                Attempt::Refused { state, why } => {
+                    if self.state != state {
+                        warn!(port = %self.name, "can't open the port, trying on: {why}");
+                    }
+                    self.enter(state);
+                    Some(backoff.wait())
+                }
             };
-            if let Some(absent) = end {
-                if state == "" {
-                    info!(port = %self.name, "waiting for the port: {absent}");
-                }
-                if state != "waiting" {
-                    state = "waiting";
-                    self.state("waiting");
-                }
-            }
             if self.pause(wait.map(|wait| now() + wait)).await == Pause::Stopped {
                 break;
             }
         }
-        self.state("closed");
+        self.enter("closed");
         self.hand_over().await;
     }
 
-    fn opened(&mut self, path: &std::path::Path, _line: &serial::Port) {
+    /// Looks for the device and opens it.
+    async fn attempt(&self) -> Attempt {
+        let path = match serial::find(&self.serial) {
+            Ok(path) => path,
+            Err(error) => return Attempt::Absent(Causes(&error).to_string()),
+        };
+        match serial::open(&path, &self.serial).await {
+            Ok(line) => Attempt::Open(line),
+            Err(error) => {
+                let why = Causes(&error).to_string();
+                match error {
+                    OpenError::NotThere { .. } => Attempt::Absent(why),
+                    OpenError::Busy { .. } => Attempt::Refused { state: "busy", why },
+                    _ => Attempt::Refused { state: "failing", why },
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, line: &serial::Line) {
         self.counters.opened += 1;
-        info!(port = %self.name, path = %path.display(), "port open");
-        self.state("open");
+        self.opened_at = now();
+        for note in &line.notes {
+            debug!(port = %self.name, path = %line.path.display(), "{note}");
+        }
+        if !self.quiet {
+            info!(port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
+            self.enter("open");
+        }
     }
 
     fn lost(&mut self, why: &str) {
-        let held = self.decoder.reset();
-        if held > 0 {
+        if self.decoder.reset() > 0 {
             self.counters.damage("cut-off");
         }
         if let Some(queued) = self.outbox.abandon() {
             self.drop_command("cut-off", &queued.topic, "the port went while it was being written");
         }
-        warn!(port = %self.name, "port gone, waiting for its return: {why}");
-        self.state("waiting");
+        // A node without hardware behind it opens, and fails at the first read: say so once.
+        let failing = self.received == 0 && now() - self.opened_at < SHORT;
+        if !self.quiet {
+            if failing {
+                warn!(port = %self.name, "the port fails right after opening, trying on: {why}");
+            } else {
+                warn!(port = %self.name, "port gone, waiting for its return: {why}");
+            }
+            self.enter(if failing { "failing" } else { "waiting" });
+        }
+        self.quiet = failing;
     }
 
     /// Runs an open port both ways.
     async fn session(&mut self, mut line: serial::Port) -> End {
+        self.received = 0;
         loop {
             self.decode();
-            match self.event(Some(&mut line), true, None).await {
+            let settled = self.quiet.then(|| self.opened_at + SHORT);
+            match self.event(Some(&mut line), true, settled).await {
                 Event::Order(Some(Order::Answer(answer))) => drop(answer.send(())),
                 Event::Order(Some(Order::Stop) | None) => {
                     self.finish(line).await;
@@ -253,6 +307,7 @@ impl Port {
                 Event::Read(Ok(0)) => return End::Lost("the line hung up".into()),
                 Event::Read(Ok(count)) => {
                     self.counters.bytes_in += count as u64;
+                    self.received += count as u64;
                     self.stamp = SystemTime::now();
                     self.decoder.filled(count, now());
                     self.changed();
@@ -264,6 +319,11 @@ impl Port {
                 Event::Time => {
                     self.decoder.expire(now());
                     self.housekeeping();
+                    if self.quiet && now() - self.opened_at >= SHORT {
+                        self.quiet = false;
+                        info!(port = %self.name, "port open, and it stays");
+                        self.enter("open");
+                    }
                 }
                 Event::Changed | Event::Handed => {}
             }
@@ -492,7 +552,12 @@ impl Port {
         self.publish_own(topic, self.counters.json().into());
     }
 
-    fn state(&mut self, state: &'static str) {
+    /// Publishes a state that is not the last one.
+    fn enter(&mut self, state: &'static str) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
         let topic = self.parts.state.clone();
         self.publish_own(topic, Bytes::from_static(state.as_bytes()));
         if self.parts.tap.watched() {
