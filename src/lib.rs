@@ -3,5 +3,6 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod octets;
+pub mod serial;
 pub mod span;
 pub mod topic;
