@@ -4,5 +4,6 @@
 
 pub mod field;
 pub mod octets;
+pub mod serial;
 pub mod span;
 pub mod topic;
