@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod field;
+pub mod broker;
 pub mod octets;
 pub mod serial;
 pub mod span;
