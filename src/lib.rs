@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod journal;
+pub mod notify;
 pub mod octets;
 pub mod span;
 pub mod topic;
