@@ -4,6 +4,8 @@
 
 pub mod field;
 pub mod broker;
+pub mod journal;
+pub mod notify;
 pub mod octets;
 pub mod serial;
 pub mod span;
