@@ -6,6 +6,7 @@ pub mod field;
 pub mod broker;
 pub mod journal;
 pub mod notify;
+pub mod control;
 pub mod octets;
 pub mod serial;
 pub mod span;
