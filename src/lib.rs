@@ -11,3 +11,8 @@ pub mod octets;
 pub mod serial;
 pub mod span;
 pub mod topic;
+pub mod causes;
+pub mod check;
+pub mod frame;
+pub mod port;
+pub mod gateway;
