@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod check;
+pub mod cli;
 pub mod field;
 pub mod broker;
 pub mod journal;
