@@ -2,6 +2,7 @@
 
 mod completions;
 mod man;
+pub mod watch;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
