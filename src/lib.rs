@@ -3,6 +3,12 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod config;
+pub mod field;
+pub mod broker;
+pub mod journal;
+pub mod notify;
+pub mod control;
 pub mod octets;
+pub mod serial;
 pub mod span;
 pub mod topic;

@@ -1,0 +1,17 @@
+//! Serial ports: how one is named, found, opened, locked and set, and how its coming and going is noticed.
+//!
+//! The only folder that names `tokio_serial`. Everything here is the kernel's own interface (termios2, flock,
+//! sysfs, inotify): no C library is linked but libc.
+
+mod config;
+mod holder;
+mod ioctl;
+mod open;
+mod port;
+mod pty;
+
+pub use config::{Baud, Config, DataBits, Fault, FlowControl, Parity, StopBits, Usb, UsbId};
+pub use holder::{Holder, holder};
+pub use open::{Line, Note, OpenError, open};
+pub use port::Port;
+pub use pty::Pty;
