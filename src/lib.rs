@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod field;
 pub mod broker;
 pub mod journal;
