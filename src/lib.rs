@@ -2,7 +2,9 @@
 //!
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod field;
 pub mod broker;
 pub mod journal;
@@ -12,3 +14,8 @@ pub mod octets;
 pub mod serial;
 pub mod span;
 pub mod topic;
+pub mod causes;
+pub mod check;
+pub mod frame;
+pub mod port;
+pub mod gateway;

@@ -8,7 +8,6 @@ mod backoff;
 pub mod config;
 mod counters;
 mod down;
-mod fold;
 mod outbox;
 mod up;
 
@@ -19,13 +18,13 @@ use crate::check::{self, Check};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
 use crate::frame::{self, Decoder, Framing, Item};
 use crate::causes::Causes;
+use crate::journal::Run;
 use crate::serial::{self, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
 use bytes::Bytes;
 use counters::Counters;
 use down::Downlink;
-use fold::{Fold, Say};
 use outbox::{Next, Outbox, Queued};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -109,9 +108,9 @@ pub struct Port {
     counters: Counters,
     counters_due: Option<Instant>,
     counters_said: Option<Instant>,
-    damaged: Fold,
-    unpublished: Fold,
-    dropped: Fold,
+    damaged: Run,
+    unpublished: Run,
+    dropped: Run,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -187,9 +186,9 @@ impl Port {
             counters: Counters::default(),
             counters_due: None,
             counters_said: None,
-            damaged: Fold::default(),
-            unpublished: Fold::default(),
-            dropped: Fold::default(),
+            damaged: Run::default(),
+            unpublished: Run::default(),
+            dropped: Run::default(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     }
@@ -392,9 +391,6 @@ impl Port {
             if line.is_some() { self.outbox.quiet(now()) } else { None },
             self.outbox.expiry(),
             self.counters_due,
-            self.damaged.deadline(),
-            self.unpublished.deadline(),
-            self.dropped.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -434,21 +430,20 @@ impl Port {
                     let entries = uplink.messages(frame, *stamp, |message| {
                         let fault = match message {
                             Ok(message) => match offer(&mut parts.publisher, held, message) {
-                                Offered::Taken => {
-                                    counters.published += 1;
-                                    return;
-                                }
-                                Offered::Held => {
-                                    counters.published += 1;
-                                    counters.held_back += 1;
-                                    return;
-                                }
                                 Offered::Refused(why) => why,
+                                taken => {
+                                    counters.published += 1;
+                                    counters.held_back += u64::from(matches!(taken, Offered::Held));
+                                    if let Some(count) = unpublished.good() {
+                                        info!(port = %name, count, "frames are published again");
+                                    }
+                                    return;
+                                }
                             },
                             Err(error) => error.to_string(),
                         };
                         counters.unpublished += 1;
-                        if let Say::Now(count) = unpublished.hit(now()) {
+                        if let Some(count) = unpublished.fault(now()) {
                             warn!(port = %name, count, "a frame could not be published: {fault}");
                         }
                     });
@@ -456,14 +451,14 @@ impl Port {
                         let verdict = if entries > 0 { Verdict::Published } else { Verdict::Skipped };
                         see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
                     }
-                    if let Some(count) = damaged.healed() {
+                    if let Some(count) = damaged.good() {
                         info!(port = %name, count, "good frames again");
                     }
                 }
                 Item::Damaged { why, bytes } => {
                     counters.damage(why.name());
                     debug!(port = %name, reason = why.name(), bytes = %bytes.escape_ascii(), "damaged frame");
-                    if let Say::Now(count) = damaged.hit(now()) {
+                    if let Some(count) = damaged.fault(now()) {
                         warn!(
                             port = %name, count, reason = why.name(),
                             "damaged frame, dropped: {why} ({} bytes)", bytes.len()
@@ -502,6 +497,9 @@ impl Port {
         self.changed();
         if let Some(queued) = self.outbox.wrote(count, now()) {
             self.counters.sent += 1;
+            if let Some(count) = self.dropped.good() {
+                info!(port = %self.name, count, "commands reach the line again");
+            }
             self.see_down(&queued.frame, Verdict::Sent);
         }
     }
@@ -509,7 +507,7 @@ impl Port {
     fn drop_command(&mut self, name: &'static str, topic: &Topic, why: &str) {
         self.counters.drop_command(name);
         self.changed();
-        if let Say::Now(count) = self.dropped.hit(now()) {
+        if let Some(count) = self.dropped.fault(now()) {
             warn!(port = %self.name, topic = %topic, count, reason = name, "command dropped: {why}");
         }
     }
@@ -519,15 +517,6 @@ impl Port {
         let now = now();
         while let Some(Queued { topic, .. }) = self.outbox.expired(now) {
             self.drop_command("expired", &topic, "it waited longer than `expire` allows");
-        }
-        if let Some(count) = self.damaged.due(now) {
-            warn!(port = %self.name, count, "more damaged frames, dropped");
-        }
-        if let Some(count) = self.unpublished.due(now) {
-            warn!(port = %self.name, count, "more frames that could not be published");
-        }
-        if let Some(count) = self.dropped.due(now) {
-            warn!(port = %self.name, count, "more commands dropped");
         }
         if self.counters_due.is_some_and(|due| due <= now) {
             self.publish_counters();
