@@ -9,9 +9,11 @@ mod ioctl;
 mod open;
 mod port;
 mod pty;
+mod watch;
 
 pub use config::{Baud, Config, DataBits, Fault, FlowControl, Parity, StopBits, Usb, UsbId};
 pub use holder::{Holder, holder};
 pub use open::{Line, Note, OpenError, open};
 pub use port::Port;
 pub use pty::Pty;
+pub use watch::Watcher;
