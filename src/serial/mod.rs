@@ -4,6 +4,7 @@
 //! sysfs, inotify): no C library is linked but libc.
 
 mod config;
+mod find;
 mod holder;
 mod ioctl;
 mod open;
@@ -12,6 +13,7 @@ mod pty;
 mod watch;
 
 pub use config::{Baud, Config, DataBits, Fault, FlowControl, Parity, StopBits, Usb, UsbId};
+pub use find::{Finder, Found, NotFound};
 pub use holder::{Holder, holder};
 pub use open::{Line, Note, OpenError, open};
 pub use port::Port;
