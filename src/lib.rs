@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
+pub mod frame;
 pub mod octets;
 pub mod span;
 pub mod topic;
