@@ -33,6 +33,9 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// The configuration, with places for the folder and the address.
 const CONFIG: &str = include_str!("demo.toml");
 
+/// What is shown: all but the ports' counters, which are for machines.
+const SHOWN: [&str; 3] = ["demo/#", "mqttyd/state", "mqttyd/port/+/state"];
+
 /// Messages that wait while the terminal is slow; then the oldest go.
 const DEPTH: usize = 1000;
 
