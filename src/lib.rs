@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
+pub mod cli;
 pub mod octets;
 pub mod serial;
 pub mod span;
