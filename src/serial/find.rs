@@ -261,8 +261,8 @@ pub(crate) mod tests {
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
-    /// A made machine: the UART of a Pi, those of a PC (one of no hardware, one of no node), a console, and what is
-    /// plugged in.
+    /// A made machine: the UART of a Pi, those of a PC (one of no hardware, one of no node), a console, and
+    /// what is plugged in.
     pub(crate) struct Machine {
         root: TempDir,
     }
