@@ -19,6 +19,7 @@ pub use fold::Run;
 pub use levels::{Levels, WrongLevel};
 pub use lines::Listener;
 pub use panics::log_panics;
+pub use sink::complain;
 
 use lines::{Lines, Tracing};
 use schemars::JsonSchema;
