@@ -9,7 +9,7 @@ mod socket;
 pub mod wire;
 
 pub use server::{MAX_REQUEST, MAX_WATCHERS, REQUEST_WITHIN, serve};
-pub use socket::{Socket, default_path, places};
+pub use socket::Socket;
 
 use bytes::Bytes;
 use std::sync::Arc;

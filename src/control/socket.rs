@@ -9,43 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
-/// The socket's name in its folder.
-const NAME: &str = "control.sock";
-
-/// The folder of a gateway that runs as a service (systemd's `RuntimeDirectory=mqttyd`).
-const SERVICE: &str = "/run/mqttyd";
-
 /// The owner and the group may connect, nobody else: frames may be private.
 const MODE: u32 = 0o660;
 
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 16;
-
-/// Where a gateway serves unless told otherwise: in the folder that systemd gives it, in `/run/mqttyd` for
-/// root, in the user's own runtime folder for anybody else.
-pub fn default_path() -> PathBuf {
-    let given = std::env::var_os("RUNTIME_DIRECTORY")
-        .and_then(|folders| std::env::split_paths(&folders).next())
-        .filter(|folder| folder.is_absolute());
-    match given {
-        Some(folder) => folder.join(NAME),
-        None if rustix::process::geteuid().is_root() => Path::new(SERVICE).join(NAME),
-        None => own().unwrap_or_else(|| Path::new(SERVICE).join(NAME)),
-    }
-}
-
-/// Where a gateway of this machine may serve, the likeliest first: for a client that was not told.
-pub fn places() -> Vec<PathBuf> {
-    [Some(Path::new(SERVICE).join(NAME)), own()]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-fn own() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?);
-    folder.is_absolute().then(|| folder.join("mqttyd").join(NAME))
-}
 
 /// A bound socket; its file goes when it is dropped.
 #[derive(Debug)]

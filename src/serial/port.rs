@@ -141,15 +141,11 @@ mod tests {
     #[tokio::test]
     async fn what_came_before_the_opening_is_not_lost() {
         let pty = Pty::new().unwrap();
-        // As if a device had spoken between its appearing and our opening (the line already raw).
-        drop(open(pty.path(), &Config::default()).await.unwrap());
-        let keep = std::fs::File::open(pty.path()).unwrap();
-        rustix::io::write(&pty, b"first\n").unwrap();
+        rustix::io::write(&pty, b"first\r\n\x04").unwrap();
         let mut port = open(pty.path(), &Config::default()).await.unwrap();
-        drop(keep);
-        let mut got = [0; 6];
+        let mut got = [0; 8];
         port.read_exact(&mut got).await.unwrap();
-        assert_eq!(&got, b"first\n");
+        assert_eq!(&got, b"first\r\n\x04");
     }
 
     #[tokio::test]
@@ -183,20 +179,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_rounds_leak_no_descriptor() {
+        let pty = Pty::new().unwrap();
         let count = || {
-            std::fs::read_dir("/proc/self/fd")
-                .unwrap()
-                .flatten()
-                .filter(is_pts)
+            let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            files
+                .filter(|f| std::fs::read_link(f.path()).is_ok_and(|node| node == pty.path()))
                 .count()
         };
-        fn is_pts(entry: &std::fs::DirEntry) -> bool {
-            std::fs::read_link(entry.path())
-                .is_ok_and(|target| target == std::path::Path::new(NODE.get().unwrap()))
-        }
-        static NODE: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
-        let pty = Pty::new().unwrap();
-        NODE.set(pty.path().to_owned()).unwrap();
         let keep = std::fs::File::open(pty.path()).unwrap();
         let before = count();
         for _ in 0..1000 {

@@ -2,6 +2,7 @@
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -22,6 +23,10 @@ impl Pty {
         let nonblocking = OpenptFlags::from_bits_retain(rustix::fs::OFlags::NONBLOCK.bits());
         let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC | nonblocking)?;
         grantpt(&end)?;
+        // Raw from the start: what is written before the other end is opened would else be echoed and changed.
+        let mut termios = tcgetattr(&end)?;
+        termios.make_raw();
+        tcsetattr(&end, OptionalActions::Now, &termios)?;
         unlockpt(&end)?;
         let path = OsString::from_vec(ptsname(&end, Vec::new())?.into_bytes());
         Ok(Pty {

@@ -15,11 +15,19 @@ use table::{Table, clean};
 /// The longest line that is read: a gateway sends no frame of 8 MiB, so that what does is no gateway.
 const MAX_LINE: u64 = 16 << 20;
 
-/// What to watch, and how to show it.
+const EXAMPLE: &str = "\
+Examples:
+  mqttyd watch                             everything that passes
+  mqttyd watch --port scale --full         one port, long frames whole
+  mqttyd watch --bad                       what is damaged or refused, and why
+  mqttyd watch --json -n 1000 > day.jsonl  a recording of 1,000 frames";
+
+/// Show what passes on the ports of a running gateway
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(after_help = EXAMPLE)]
 pub struct Options {
-    /// Only these ports; all when none is named
-    #[arg(value_name = "PORT")]
+    /// Only this port; may be given several times. All ports when it is not given
+    #[arg(long = "port", short, value_name = "NAME")]
     pub ports: Vec<String>,
 
     /// Only frames from the device to MQTT
