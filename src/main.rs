@@ -1,7 +1,7 @@
 //! The daemon's entry: reads the command line, does what it asks, and says how it went.
 
 use clap::Parser as _;
-use mqttyd::cli::Cli;
+use mqttyd::cli::{Cli, Wrong};
 use mqttyd::config::Faults;
 use mqttyd::journal::{self, WrongLevel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,7 +24,9 @@ fn main() -> ExitCode {
 
 /// Says what went wrong, in the log if there is one by now.
 fn tell(error: &anyhow::Error) {
-    if let Some(faults) = error.downcast_ref::<Faults>() {
+    if error.is::<Wrong>() {
+        // It has been said on stdout.
+    } else if let Some(faults) = error.downcast_ref::<Faults>() {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|wish| !wish.is_empty());
         journal::complain(&faults.render(std::io::stderr().is_terminal() && !plain));
     } else if tracing::dispatcher::has_been_set() {
@@ -35,7 +37,7 @@ fn tell(error: &anyhow::Error) {
 }
 
 fn is_configuration(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Faults>() || cause.is::<WrongLevel>())
+    error.chain().any(|cause| cause.is::<Faults>() || cause.is::<Wrong>() || cause.is::<WrongLevel>())
 }
 
 /// Whether it failed because stdout's reader has had enough, as in `mqttyd watch | head`.

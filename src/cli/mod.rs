@@ -1,19 +1,19 @@
 //! The commands, one file each. A command's file has the arguments that clap reads, and what they do.
 
-mod check;
+pub mod check;
 mod completions;
 pub mod demo;
 mod man;
 pub mod ports;
 mod run;
-mod schema;
+pub mod schema;
 pub mod watch;
 
 use crate::config::Config;
 use crate::gateway;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration is if nobody says otherwise.
@@ -34,7 +34,7 @@ Examples:
   mqttyd ports                   which serial ports does this machine have?
   mqttyd check my.toml           is this configuration right?
   mqttyd run --config my.toml    run the gateway
-  mqttyd watch scale             what passes on the port `scale` right now?
+  mqttyd watch --port scale      what passes on the port `scale` right now?
 
 Environment:
   MQTTYD_CONFIG   the configuration file, where no argument names it
@@ -56,11 +56,11 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::Args),
-    Check(check::Args),
+    Check(CheckArgs),
     Ports(PortsArgs),
     Watch(WatchArgs),
     Demo(demo::Options),
-    Schema(schema::Args),
+    Schema(SchemaArgs),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -78,6 +78,60 @@ impl Cli {
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         }
+    }
+}
+
+const CHECK: &str = "\
+Examples:
+  mqttyd check               /etc/mqttyd/mqttyd.toml
+  mqttyd check my.toml       another file
+
+Nothing is opened: no port, no socket. The exit status is 78 if anything is wrong, and 0 otherwise.";
+
+/// Say everything that is wrong with a configuration, and where
+#[derive(clap::Args, Debug)]
+#[command(after_help = CHECK)]
+struct CheckArgs {
+    /// The configuration file [default: $MQTTYD_CONFIG, or else /etc/mqttyd/mqttyd.toml]
+    file: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let stdout = std::io::stdout().lock();
+        let colour = colourful(&stdout);
+        match check::check(&path_or_default(self.file.as_deref()), colour, stdout).context(STDOUT)? {
+            0 => Ok(()),
+            _ => Err(Wrong.into()),
+        }
+    }
+}
+
+/// A configuration is wrong, and it has been said what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is wrong")]
+pub struct Wrong;
+
+const SCHEMA: &str = "\
+Examples:
+  mqttyd schema > mqttyd.schema.json
+  mqttyd schema --reference > reference.md
+
+Editors that know TOML complete and explain the configuration with it.";
+
+/// Print the JSON Schema of the configuration
+#[derive(clap::Args, Debug)]
+#[command(after_help = SCHEMA)]
+struct SchemaArgs {
+    /// Print the reference of every key instead, as Markdown
+    #[arg(long)]
+    reference: bool,
+}
+
+impl SchemaArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let stdout = std::io::stdout().lock();
+        if self.reference { schema::page(stdout) } else { schema::schema(stdout) }.context(STDOUT)
     }
 }
 
@@ -105,7 +159,7 @@ impl PortsArgs {
 const WATCH: &str = "\
 Examples:
   mqttyd watch                  everything that passes on the gateway's ports
-  mqttyd watch scale --down     what is sent to the device on the port `scale`
+  mqttyd watch -p scale --down  what is sent to the device on the port `scale`
   mqttyd watch --bad            only what goes wrong
   mqttyd watch --json > day     a recording, one JSON object per line";
 
@@ -131,7 +185,7 @@ impl WatchArgs {
             None => self.config.read_if_there()?.map_or_else(gateway::Config::default, |config| config.gateway).control,
         };
         let mut stdout = std::io::stdout().lock();
-        let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|wish| wish.is_empty());
+        let colour = colourful(&stdout);
         watch::run(&socket, &self.options, &mut stdout, colour)
     }
 }
@@ -167,10 +221,17 @@ pub(crate) fn path_or_default(named: Option<&Path>) -> PathBuf {
     named.map(Path::to_owned).unwrap_or_else(|| environment().map_or_else(|| CONFIG.into(), PathBuf::from))
 }
 
+/// Whether it is for a person who wants colours.
+fn colourful(out: &impl std::io::IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|wish| wish.is_empty())
+}
+
+const STDOUT: &str = "failed to write to stdout";
+
 /// Writes a whole text to stdout; a reader that has gone away is an error like any other.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context("failed to write to stdout")
+    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context(STDOUT)
 }
 
 #[cfg(test)]

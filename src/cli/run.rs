@@ -40,7 +40,9 @@ impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.config.path();
         let Read { config, warnings } = Config::read(&path)?;
-        let levels = self.log.map_or_else(Levels::of_environment, |levels| Ok(Some(levels)))?;
+        let levels = self
+            .log
+            .map_or_else(Levels::of_environment, |levels| Ok(Some(levels)))?;
         journal::start(&config.log, levels, Some(Box::new(broker::losses())))?;
         journal::log_panics();
         info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
@@ -56,18 +58,32 @@ impl Args {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut signals = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
         signals.push(signal(kind).context("failed to listen for signals")?);
     }
     let stop = std::future::poll_fn(|cx| {
         let came = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-        if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if came {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     });
     gateway::run(config, stop).await?;
     Ok(())
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(THREADS);
-    Builder::new_multi_thread().worker_threads(threads).thread_name("mqttyd").enable_all().build()
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(THREADS);
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("mqttyd")
+        .enable_all()
+        .build()
 }
