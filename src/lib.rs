@@ -10,6 +10,7 @@ pub mod broker;
 pub mod journal;
 pub mod notify;
 pub mod control;
+pub mod frame;
 pub mod octets;
 pub mod serial;
 pub mod span;
