@@ -1,7 +1,9 @@
 //! The commands, one file each. A command's file has its `Args`, which clap reads, and their `run`.
 
+pub mod check;
 mod completions;
 mod man;
+pub mod schema;
 pub mod watch;
 
 use anyhow::Context as _;
