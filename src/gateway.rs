@@ -150,7 +150,10 @@ impl Gateway {
         }
         let serials: Vec<_> = config.port.iter().map(port::Config::serial).collect();
         let (watcher, watching) = Watcher::start(&serials).map_err(Error::Watch)?;
-        helpers.spawn(watching);
+        helpers.spawn(async move {
+            let error = watching.await;
+            error!(error = %error, "ports that come back will no longer be noticed");
+        });
 
         let mut ports = JoinSet::new();
         let mut orders = Vec::new();

@@ -19,7 +19,7 @@ use crate::control::{Direction, Event as Seen, Tap, Verdict};
 use crate::frame::{self, Decoder, Framing, Item};
 use crate::causes::Causes;
 use crate::journal::Run;
-use crate::serial::{self, OpenError};
+use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
 use bytes::Bytes;
@@ -88,6 +88,7 @@ pub struct Parts {
 pub struct Port {
     name: Arc<str>,
     serial: serial::Config,
+    finder: Finder,
     decoder: Decoder,
     check: Option<Check>,
     uplink: Uplink,
@@ -175,6 +176,7 @@ impl Port {
             downlink: Downlink::new(&config.command, framing, check.clone()),
             name,
             serial,
+            finder: Finder::default(),
             check,
             parts,
             held: VecDeque::new(),
@@ -242,7 +244,7 @@ impl Port {
 
     /// Looks for the device and opens it.
     async fn attempt(&self) -> Attempt {
-        let path = match serial::find(&self.serial) {
+        let path = match self.finder.find(&self.serial) {
             Ok(path) => path,
             Err(error) => return Attempt::Absent(Causes(&error).to_string()),
         };
@@ -365,11 +367,13 @@ impl Port {
                 Event::Wrote(Ok(count)) => self.wrote(count),
                 Event::Wrote(Err(error)) => {
                     debug!(port = %self.name, error = %error, "the last frame could not be finished");
-                    break;
+                    return;
                 }
                 _ => {}
             }
         }
+        // Closing throws away what the kernel still holds.
+        line.drained(until.saturating_duration_since(now())).await;
     }
 
     /// Gives the broker what is still held, within a bound.
