@@ -107,7 +107,11 @@ impl Levels {
     /// What MQTTYD_LOG says; `None` if nothing.
     pub fn of_environment() -> Result<Option<Levels>, WrongLevel> {
         match std::env::var_os("MQTTYD_LOG") {
-            Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some).map_err(WrongLevel::environment),
+            Some(text) if !text.is_empty() => text
+                .to_string_lossy()
+                .parse()
+                .map(Some)
+                .map_err(WrongLevel::environment),
             _ => Ok(None),
         }
     }
