@@ -199,6 +199,13 @@ impl Lines {
 
     fn write(&self, mut entry: Entry) {
         if !is_ours(&entry.target) {
+            // Its errors are about one client or one call; whether a person must act is for us to say.
+            if entry.priority == Priority::Error {
+                entry.priority = Priority::Warning;
+            }
+            let library = entry.target.split("::").next().unwrap_or_default();
+            entry.text.insert_str(0, &format!("{library}: "));
+            entry.told += library.len() + 2;
             let place = (entry.target.clone(), entry.line);
             let mut places = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
             if places.len() >= FOREIGN_PLACES && !places.contains_key(&place) {
