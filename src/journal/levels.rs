@@ -26,7 +26,8 @@ const FOREIGN: LevelFilter = LevelFilter::WARN;
 #[derive(Clone, PartialEq)]
 pub struct Levels {
     text: String,
-    targets: Targets,
+    // In a box: it is large, and part of what clap and the configuration hold.
+    targets: Box<Targets>,
 }
 
 /// A text that doesn't say levels.
@@ -98,7 +99,7 @@ impl FromStr for Levels {
             .with_target("mqttyd", ours);
         Ok(Levels {
             text: text.to_owned(),
-            targets: base.with_targets(named),
+            targets: Box::new(base.with_targets(named)),
         })
     }
 }

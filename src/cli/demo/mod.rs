@@ -5,11 +5,11 @@ mod bench;
 mod devices;
 mod page;
 
-use super::{colourful, print};
+use super::print;
 use crate::broker::{Message, Publisher, Qos, Subscriber};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::journal::{self, Levels};
+use crate::journal;
 use crate::topic::{Filter, Topic};
 use anyhow::{Context, anyhow};
 use bench::Bench;
@@ -17,8 +17,8 @@ use bytes::Bytes;
 use page::Page;
 use std::fs;
 use std::future::pending;
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::pin::pin;
@@ -32,9 +32,6 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 
 /// The configuration, with places for the folder and the address.
 const CONFIG: &str = include_str!("demo.toml");
-
-/// What is shown: all but the ports' counters, which are for machines.
-const SHOWN: [&str; 3] = ["demo/#", "mqttyd/state", "mqttyd/port/+/state"];
 
 /// Messages that wait while the terminal is slow; then the oldest go.
 const DEPTH: usize = 1000;
@@ -87,7 +84,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
         };
         let mut out = io::stdout().lock();
-        let colour = colourful(&out);
+        let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         play(options, &mut out, colour, stop).await
     })
 }
@@ -119,24 +116,33 @@ async fn play(
         .and_then(|()| bench.connect("ttyLAMP", devices::Lamp::new()));
     connected.context("failed to make the pseudo-terminals of the simulated devices")?;
 
-    let free = SocketAddr::new(ADDRESS.ip(), 0);
-    let mut gateway = match (
-        start(&bench, options.address.unwrap_or(ADDRESS)).await,
-        options.address,
-    ) {
-        // Another broker is there, or another demonstration.
-        (Err(error), None) if is_taken(&error) => start(&bench, free).await,
-        (started, _) => started,
-    }?;
-    let broker = gateway.broker();
-    let bound = broker.addresses().first().map_or(ADDRESS, |bound| bound.address);
-    let filters = SHOWN.map(|text| {
-        (
-            Filter::parse(text).expect("a filter by MQTT's rules"),
-            Qos::AtMostOnce,
-        )
-    });
-    let linked = broker.link("demo", &filters, DEPTH).await;
+    let address = options.address.unwrap_or_else(free_address);
+    let file = bench.folder().join("mqttyd.toml");
+    let text = configuration(bench.folder(), address);
+    fs::write(&file, &text).context("failed to write the demonstration's configuration")?;
+    let config = Config::parse(&text, &file.display().to_string())?.config;
+    match journal::start(&config.log, None, None) {
+        // Who called has started it: then it goes where they want it.
+        Ok(()) | Err(journal::Error::Twice) => {}
+        Err(error) => return Err(error.into()),
+    }
+
+    let mut gateway = Gateway::start(&config)
+        .await
+        .with_context(|| match options.address {
+            Some(address) => format!("failed to start the gateway with its broker on {address}"),
+            None => "failed to start the gateway".to_owned(),
+        })?;
+    let bound = gateway
+        .broker()
+        .addresses()
+        .first()
+        .map_or(address, |bound| bound.address);
+    let everything = Filter::parse("#").expect("a filter by MQTT's rules");
+    let linked = gateway
+        .broker()
+        .link("demo", &[(everything, Qos::AtMostOnce)], DEPTH)
+        .await;
     let (publisher, subscriber) = linked.context("failed to subscribe to the broker")?;
 
     let mut page = Page::new(out, colour);
@@ -161,25 +167,12 @@ async fn play(
     Ok(())
 }
 
-/// Writes the configuration and starts the gateway with it, as `mqttyd run` would.
-async fn start(bench: &Bench, address: SocketAddr) -> anyhow::Result<Gateway> {
-    let text = configuration(bench.folder(), address);
-    let file = bench.folder().join("mqttyd.toml");
-    fs::write(&file, &text).context("failed to write the demonstration's configuration")?;
-    let config = Config::parse(&text, &file.display().to_string())?.config;
-    match journal::start(&config.log, Levels::of_environment()?, None) {
-        // Who called has started it, or the first try has: then it goes where they want it.
-        Ok(()) | Err(journal::Error::Twice) => {}
-        Err(error) => return Err(error.into()),
+/// 1883, if nobody is there: another broker, or another demonstration.
+fn free_address() -> SocketAddr {
+    match TcpListener::bind(ADDRESS) {
+        Ok(_) => ADDRESS,
+        Err(_) => SocketAddr::new(ADDRESS.ip(), 0),
     }
-    Gateway::start(&config)
-        .await
-        .context("failed to start the gateway")
-}
-
-fn is_taken(error: &anyhow::Error) -> bool {
-    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(taken))
 }
 
 /// Shows what a subscriber sees until the count or the time is reached, and gives the lamp its orders.
@@ -225,7 +218,6 @@ mod tests {
     use crate::check::Check;
     use crate::frame::Item;
     use devices::{Air, Device, Lamp, Room};
-    use std::net::TcpListener;
 
     fn config() -> Config {
         let read = Config::parse(&configuration(Path::new("/tmp/demo"), ADDRESS), "demo.toml");
