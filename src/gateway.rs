@@ -107,16 +107,21 @@ pub struct Gateway {
 pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let mut gateway = Gateway::start(config).await?;
     notify::ready();
+    notify::status(&format!(
+        "{} ports, {} listeners",
+        config.port.len(),
+        gateway.broker.addresses().len()
+    ));
     info!(ports = config.port.len(), "ready");
+    if config.port.is_empty() {
+        info!("no port is configured yet: `mqttyd ports` lists those of this machine");
+    }
     let result = tokio::select! {
         () = stop => Ok(()),
         error = gateway.supervise() => Err(error),
     };
     notify::stopping();
-    match &result {
-        Ok(()) => info!("stopping"),
-        Err(error) => error!("stopping: {error}"),
-    }
+    info!("stopping");
     gateway.stop().await;
     result
 }

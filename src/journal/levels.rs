@@ -96,7 +96,9 @@ impl FromStr for Levels {
         }
         let base = Targets::new()
             .with_default(ours.min(FOREIGN))
-            .with_target("mqttyd", ours);
+            .with_target("mqttyd", ours)
+            // It calls every client that leaves an error; the broker's room repeats what matters.
+            .with_target("rumqttd", LevelFilter::OFF);
         Ok(Levels {
             text: text.to_owned(),
             targets: Box::new(base.with_targets(named)),
@@ -225,9 +227,13 @@ mod tests {
     #[test]
     fn a_bare_level_is_for_us_and_libraries_warn() {
         assert!(event("debug", "mqttyd::port", log::Level::Debug));
-        assert!(!event("debug", "rumqttd::router", log::Level::Info));
-        assert!(event("debug", "rumqttd::router", log::Level::Warn));
-        assert!(!event("error", "rumqttd::router", log::Level::Warn));
+        assert!(!event("debug", "rustls::conn", log::Level::Info));
+        assert!(event("debug", "rustls::conn", log::Level::Warn));
+        assert!(!event("error", "rustls::conn", log::Level::Warn));
+        assert!(
+            !event("debug", "rumqttd::router", log::Level::Error),
+            "the broker's room repeats what matters"
+        );
         assert!(!event("off", "mqttyd", log::Level::Error));
     }
 

@@ -1,8 +1,8 @@
 //! From tracing's events and spans to entries of the log: which are wanted, their fields, their text.
 
-use super::fold::Bucket;
 use super::levels::{Levels, is_ours};
 use super::sink::Sink;
+use crate::fold::Bucket;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::{self, Write as _};

@@ -1,7 +1,7 @@
 //! One serial port's life: find it, open it, run it both ways; when it is gone, wait until it is back.
 //!
 //! A port is one task that owns its device, its decoder, its queue and its link to the broker. It waits in one
-//! place ([`Port::event`]) for whatever comes first, so nothing that is slow holds up the rest: while the broker
+//! place (`Port::event`) for whatever comes first, so nothing that is slow holds up the rest: while the broker
 //! is behind, reading pauses and commands go on; while the device takes no bytes, frames go on.
 
 mod backoff;
@@ -17,8 +17,8 @@ use crate::broker::{Message, Publisher, Qos, Refused as Unaccepted, Subscriber};
 use crate::causes::Causes;
 use crate::check::{self, Check};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::fold::Run;
 use crate::frame::{self, Decoder, Framing, Item};
-use crate::journal::Run;
 use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
@@ -704,10 +704,10 @@ fn poll_line(
     outbox: &mut Outbox,
     read: bool,
 ) -> Poll<Event> {
-    if let Next::Write(bytes) = outbox.next(now()) {
-        if let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes) {
-            return Poll::Ready(Event::Wrote(result));
-        }
+    if let Next::Write(bytes) = outbox.next(now())
+        && let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes)
+    {
+        return Poll::Ready(Event::Wrote(result));
     }
     if read {
         let mut buffer = ReadBuf::new(decoder.space());
