@@ -1,0 +1,316 @@
+//! The broker as the gateway sees it: publish a message, receive those of a filter, learn whether it lives.
+//!
+//! This is a port with rooms behind it. Today there is one, `rumqttd`; nothing outside this folder knows which.
+//! A `Broker` makes links, each a pair of [`Publisher`] and [`Subscriber`]: one port, one task, one link.
+
+mod config;
+mod rumqttd;
+
+pub use config::{Address, Config, Engine, Fault, Listener, Password, Tls, Transport, User, Version};
+pub use rumqttd::losses;
+
+use crate::topic::{Filter, Topic};
+use bytes::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One message, on its way to or from the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Where it is published.
+    pub topic: Topic,
+    /// What it says. An empty payload with `retain` clears the topic's retained message.
+    pub payload: Bytes,
+    /// Publishing: what is asked for. Receiving: what the subscription asked for.
+    pub qos: Qos,
+    /// Publishing: the broker keeps it for those who subscribe later. Receiving: it was kept, not published now.
+    pub retain: bool,
+}
+
+/// How surely a message is delivered (MQTT section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Qos {
+    /// 0: at most once, nobody acknowledges.
+    #[default]
+    AtMostOnce,
+    /// 1: at least once, acknowledged, may come twice.
+    AtLeastOnce,
+    /// 2: exactly once, acknowledged twice.
+    ExactlyOnce,
+}
+
+/// An MQTT broker inside this process, with its listeners.
+#[derive(Debug)]
+pub struct Broker {
+    room: rumqttd::Room,
+}
+
+impl Broker {
+    /// Starts the broker and binds every listener; where one cannot be, nothing is left running.
+    pub async fn start(config: &Config) -> Result<Broker, StartError> {
+        match config.engine {
+            Engine::Rumqttd => rumqttd::Room::start(config).await.map(|room| Broker { room }),
+        }
+    }
+
+    /// Where clients may connect: the addresses really bound, in the configuration's order.
+    pub fn addresses(&self) -> &[Bound] {
+        self.room.addresses()
+    }
+
+    /// A way in and out for one port: what it publishes, and what comes in for `filters`.
+    ///
+    /// `name` appears in the broker's log. At most `depth` received messages wait; then the oldest goes.
+    pub async fn link(
+        &self,
+        name: &str,
+        filters: &[(Filter, Qos)],
+        depth: usize,
+    ) -> Result<(Publisher, Subscriber), LinkError> {
+        let (publisher, subscriber) = self.room.link(name, filters, depth).await?;
+        Ok((Publisher { room: publisher }, Subscriber { room: subscriber }))
+    }
+
+    /// Waits until the broker is no more, which is never while all is well.
+    pub async fn died(&self) -> Died {
+        self.room.died().await
+    }
+
+    /// Sends something across the broker and says how long it took; a broker that doesn't answer is dead.
+    pub async fn probe(&self) -> Result<Duration, Died> {
+        self.room.probe().await
+    }
+
+    /// Messages that the broker dropped because a network subscriber lagged too far, since the process
+    /// began. Counted only where [`losses`] is part of the `tracing` subscriber.
+    pub fn lost(&self) -> u64 {
+        rumqttd::lost()
+    }
+
+    /// Closes the listeners, in bounded time: their addresses are free again.
+    pub async fn stop(self) {
+        self.room.stop().await;
+    }
+}
+
+/// The publishing half of a link. What goes in here comes out in order.
+#[derive(Debug)]
+pub struct Publisher {
+    room: rumqttd::Publisher,
+}
+
+impl Publisher {
+    /// Publishes without waiting, or gives the message back.
+    pub fn offer(&mut self, message: Message) -> Result<(), Refused> {
+        self.room.offer(message)
+    }
+
+    /// Publishes, and waits first while the broker is behind. Cancelled, it has not published.
+    pub async fn publish(&mut self, message: Message) -> Result<(), PublishError> {
+        self.room.publish(message).await
+    }
+
+    /// Waits until the broker has taken everything that was published here. Safe to cancel.
+    pub async fn flush(&mut self) -> Result<(), Died> {
+        self.room.flush().await
+    }
+
+    /// Messages that the broker has not taken yet.
+    pub fn depth(&self) -> usize {
+        self.room.depth()
+    }
+}
+
+/// The receiving half of a link.
+#[derive(Debug)]
+pub struct Subscriber {
+    room: rumqttd::Subscriber,
+}
+
+impl Subscriber {
+    /// The next message of the link's filters. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Message, Died> {
+        self.room.next().await
+    }
+
+    /// Messages that went because nobody took them in time: the oldest first.
+    pub fn dropped(&self) -> u64 {
+        self.room.dropped()
+    }
+}
+
+/// A listener as it really is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// The protocol version spoken there.
+    pub version: Version,
+    /// TCP or WebSocket.
+    pub transport: Transport,
+    /// Whether it is encrypted.
+    pub tls: bool,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (self.transport, self.tls) {
+            (Transport::Tcp, false) => "mqtt",
+            (Transport::Tcp, true) => "mqtts",
+            (Transport::Websocket, false) => "ws",
+            (Transport::Websocket, true) => "wss",
+        };
+        write!(f, "{scheme}://{} (MQTT {})", self.address, self.version)
+    }
+}
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration contradicts itself.
+    #[error("{0}")]
+    Config(Fault),
+    /// A listener's address could not be bound.
+    #[error("the broker cannot listen on {address}")]
+    Bind {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A TLS file is missing, unreadable or not what it should be.
+    #[error("the {what} {} cannot be used", path.display())]
+    Tls {
+        /// "certificate" or "key".
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// The broker did not answer its first probe.
+    #[error("the broker did not come up")]
+    Dead(#[from] Died),
+}
+
+/// Why a link was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The broker can never deliver what this filter asks for.
+    #[error("the filter \"{filter}\" cannot be used: {why}")]
+    Filter {
+        /// The filter.
+        filter: Filter,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The broker took no more connections.
+    #[error("the broker has no room for the link \"{0}\"")]
+    NoRoom(String),
+    /// The broker is no more.
+    #[error(transparent)]
+    Dead(#[from] Died),
+}
+
+/// Why an offered message was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The broker is behind: here is the message again.
+    #[error("the broker is behind")]
+    Full(Message),
+    /// The broker can never deliver this topic.
+    #[error("cannot publish to \"{topic}\": {why}")]
+    Topic {
+        /// The topic.
+        topic: Topic,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The broker is no more.
+    #[error(transparent)]
+    Dead(Died),
+}
+
+/// Why a message could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The broker can never deliver this topic.
+    #[error("cannot publish to \"{topic}\": {why}")]
+    Topic {
+        /// The topic.
+        topic: Topic,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The broker is no more.
+    #[error(transparent)]
+    Dead(#[from] Died),
+}
+
+/// The broker is no more, and how that was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Died {
+    /// Its core has ended: a link to it was cut.
+    #[error("the broker has died")]
+    Cut,
+    /// It took too long to answer a probe.
+    #[error("the broker does not answer")]
+    Silent,
+    /// A listener has ended.
+    #[error("the broker's listener on {0} has died")]
+    Listener(SocketAddr),
+}
+
+impl fmt::Display for Qos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", *self as u8)
+    }
+}
+
+impl<'de> Deserialize<'de> for Qos {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Qos;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quality of service: 0 (at most once), 1 (at least once) or 2 (exactly once)")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Qos, E> {
+                match number {
+                    0 => Ok(Qos::AtMostOnce),
+                    1 => Ok(Qos::AtLeastOnce),
+                    2 => Ok(Qos::ExactlyOnce),
+                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
+                }
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Qos, E> {
+                match u64::try_from(number) {
+                    Ok(number) => self.visit_u64(number),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Qos {
+    fn schema_name() -> Cow<'static, str> {
+        "Qos".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "0: at most once. 1: at least once. 2: exactly once.",
+            "type": "integer",
+            "enum": [0, 1, 2],
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! The room where the crate `rumqttd` lives: its router on a thread of its own, its servers and our links in
+//! the runtime of the caller.
+//!
+//! Everything goes through the router's one event channel. A link is a pair of shared buffers and that
+//! channel; `link.rs` says how it is kept going. What the crate cannot do, and what kills it, is in
+//! ARCHITECTURE.md; this room keeps our own side from doing it and notices when somebody else has.
+
+mod link;
+mod listen;
+mod losses;
+#[cfg(test)]
+mod tests;
+
+pub use losses::losses;
+
+pub(super) use link::{Publisher, Subscriber};
+pub(super) use losses::lost;
+
+use super::{Bound, Config, Died, LinkError, Qos, StartError, Version};
+use crate::topic::Filter;
+use ::rumqttd::local::LinkBuilder;
+use ::rumqttd::protocol::{v4::V4, v5::V5};
+use ::rumqttd::{Router, RouterConfig, Server};
+use link::{Ends, Resend};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long a probe may take: the router answers in microseconds, and in tens of milliseconds in a flood.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Messages that one subscriber is handed at a time, and at most as many retained ones when it subscribes
+/// (rumqttd drops the rest). A subscriber that lags catches up the faster the more there are.
+const BATCH: u64 = 1000;
+
+/// A running rumqttd.
+pub(super) struct Room {
+    addresses: Vec<Bound>,
+    /// Makes the crate's half of a link: `LinkBuilder` and the channel's type, which has no public name.
+    connect: Box<dyn Fn(&str) -> Option<Ends> + Send + Sync>,
+    resend: Resend,
+    death: Arc<watch::Sender<Option<Died>>>,
+    servers: JoinSet<()>,
+    pumps: Mutex<JoinSet<()>>,
+    /// The link that probes go through, and whose end tells that the router has ended.
+    own: tokio::sync::Mutex<Publisher>,
+}
+
+impl Room {
+    pub(super) async fn start(config: &Config) -> Result<Room, StartError> {
+        if let Some(fault) = config.validate().into_iter().next() {
+            return Err(StartError::Config(fault));
+        }
+        for tls in config
+            .listener
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref())
+        {
+            listen::check(tls)?;
+        }
+        let router = Router::new(0, limits(config)).spawn();
+        let death = Arc::new(watch::Sender::new(None));
+        let mut servers = JoinSet::new();
+        let mut addresses = Vec::new();
+        for listener in &config.listener {
+            let server = |settings| match listener.version {
+                Version::V3 => listen::serving(Server::new(settings, router.clone(), V4), listener.transport),
+                Version::V5 => listen::serving(Server::new(settings, router.clone(), V5), listener.transport),
+            };
+            match listen::start(config, listener, &mut servers, &death, server).await {
+                Ok(bound) => addresses.push(bound),
+                Err(fault) => {
+                    servers.shutdown().await;
+                    return Err(fault);
+                }
+            }
+        }
+
+        let channel = router.clone();
+        let resend: Resend = Arc::new(move |refusal| {
+            let channel = channel.clone();
+            Box::pin(async move {
+                match refusal {
+                    ::rumqttd::local::LinkError::TrySend(event) => {
+                        channel.send_async(event.into_inner()).await.is_ok()
+                    }
+                    _ => false,
+                }
+            })
+        });
+        let connect = Box::new(move |id: &str| {
+            let (tx, rx, _) = LinkBuilder::new(id, router.clone()).build().ok()?;
+            Some(Ends { tx, rx })
+        });
+        let pumps = Mutex::new(JoinSet::new());
+        let own = make(&*connect, &resend, &death, &pumps, "broker", &[], 1).await;
+        let (own, _) = own.map_err(|_| StartError::Dead(Died::Cut))?;
+        let own = tokio::sync::Mutex::new(own);
+        Ok(Room {
+            addresses,
+            connect,
+            resend,
+            death,
+            servers,
+            pumps,
+            own,
+        })
+    }
+
+    pub(super) fn addresses(&self) -> &[Bound] {
+        &self.addresses
+    }
+
+    pub(super) async fn link(
+        &self,
+        name: &str,
+        filters: &[(Filter, Qos)],
+        depth: usize,
+    ) -> Result<(Publisher, Subscriber), LinkError> {
+        make(
+            &*self.connect,
+            &self.resend,
+            &self.death,
+            &self.pumps,
+            name,
+            filters,
+            depth,
+        )
+        .await
+    }
+
+    pub(super) async fn died(&self) -> Died {
+        let mut death = self.death.subscribe();
+        // The sender lives in `self`, so the wait ends by death alone.
+        match death.wait_for(Option::is_some).await {
+            Ok(died) => died.unwrap_or(Died::Cut),
+            Err(_) => Died::Cut,
+        }
+    }
+
+    /// A ping crosses the event channel, the router and its scheduler, and comes back on our own link.
+    ///
+    /// A publish would go to every client that subscribed to `#`: rumqttd delivers no `$` topics.
+    pub(super) async fn probe(&self) -> Result<Duration, Died> {
+        if let Some(died) = *self.death.borrow() {
+            return Err(died);
+        }
+        let begin = Instant::now();
+        let ping = async { self.own.lock().await.flush().await };
+        match tokio::time::timeout(PATIENCE, ping).await {
+            Ok(answer) => answer.map(|()| begin.elapsed()),
+            Err(_) => Err(Died::Silent),
+        }
+    }
+
+    /// Closes the listeners. The router's thread cannot be ended: it holds a sender of its own channel. It
+    /// sleeps, with what it keeps, until the process ends; so do the connections that are open.
+    pub(super) async fn stop(mut self) {
+        // What was published is in the router's hands after a probe; the connections' tasks, woken by it,
+        // come before us in the runtime's queue when we yield.
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.probe()).await;
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+        self.servers.shutdown().await;
+        locked(&self.pumps).abort_all();
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn make(
+    connect: &(dyn Fn(&str) -> Option<Ends> + Send + Sync),
+    resend: &Resend,
+    death: &Arc<watch::Sender<Option<Died>>>,
+    pumps: &Mutex<JoinSet<()>>,
+    name: &str,
+    filters: &[(Filter, Qos)],
+    depth: usize,
+) -> Result<(Publisher, Subscriber), LinkError> {
+    link::check(filters)?;
+    let dead = || *death.borrow();
+    if let Some(died) = dead() {
+        return Err(LinkError::Dead(died));
+    }
+    // The router's thread answers within microseconds, whatever this thread does.
+    let Some(ends) = connect(&link::id(name)) else {
+        return Err(dead().map_or_else(|| LinkError::NoRoom(name.to_owned()), LinkError::Dead));
+    };
+    let (mut publisher, subscriber, pump) = link::join(ends, resend.clone(), death.clone(), filters, depth);
+    {
+        let mut pumps = locked(pumps);
+        while pumps.try_join_next().is_some() {}
+        pumps.spawn(pump);
+    }
+    publisher.subscribe(filters).await?;
+    Ok((publisher, subscriber))
+}
+
+fn limits(config: &Config) -> RouterConfig {
+    RouterConfig {
+        max_connections: config.max_connections + config.links,
+        max_outgoing_packet_count: BATCH,
+        max_segment_size: config.segment_size,
+        max_segment_count: config.segments,
+        ..RouterConfig::default()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,4 @@
+//! `mqttyd demo`.
+
+mod bench;
+mod devices;
