@@ -2,6 +2,7 @@
 
 mod completions;
 mod man;
+pub mod ports;
 pub mod watch;
 
 use anyhow::Context as _;

@@ -199,6 +199,10 @@ impl Finder {
             path: self.dev.join(name),
             ..Found::default()
         };
+        // A container sees the ports of its host here, and has no node for those that are not its own.
+        if !found.path.exists() {
+            return None;
+        }
         let root = canonicalize(&self.sys).ok()?;
         for folder in device.ancestors().take_while(|folder| folder.starts_with(&root)) {
             found.driver = found.driver.or_else(|| driver(folder));
@@ -257,7 +261,8 @@ pub(crate) mod tests {
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
-    /// A made machine: a Pi with a UART, a PC's UART and an empty one, a console, and what is plugged in.
+    /// A made machine: the UART of a Pi, those of a PC (one of no hardware, one of no node), a console, and
+    /// what is plugged in.
     pub(crate) struct Machine {
         root: TempDir,
     }
@@ -322,6 +327,10 @@ pub(crate) mod tests {
 
             let tty = self.tty("devices/platform/serial8250", "ttyS1");
             self.set(&tty, &[("type", "0")]);
+
+            let tty = self.tty("devices/pnp0/00:01", "ttyS2");
+            self.set(&tty, &[("type", "4")]);
+            std::fs::remove_file(self.dev("ttyS2")).unwrap();
 
             create_dir_all(self.sys("devices/virtual/tty/tty1")).unwrap();
             symlink("../../devices/virtual/tty/tty1", self.sys("class/tty/tty1")).unwrap();

@@ -4,6 +4,7 @@
 //! sysfs, inotify): no C library is linked but libc.
 
 mod config;
+mod error;
 mod find;
 mod holder;
 mod ioctl;
@@ -13,9 +14,10 @@ mod pty;
 mod watch;
 
 pub use config::{Baud, Config, DataBits, Fault, FlowControl, Parity, StopBits, Usb, UsbId};
+pub use error::OpenError;
 pub use find::{Finder, Found, NotFound};
 pub use holder::{Holder, holder};
-pub use open::{Line, Note, OpenError, open};
+pub use open::{Line, Note, open};
 pub use port::Port;
 pub use pty::Pty;
 pub use watch::Watcher;
