@@ -86,8 +86,21 @@ fn wills_and_keep_alive() {
         killed.program.kill();
         assert_eq!(sub.next().topic, "will/killed", "{version:?}");
 
-        let leaves = start("will/leaves", "60");
-        leaves.program.signal(Signal::TERM);
+        // It leaves in good order after its first message.
+        let args = [
+            "-t",
+            "last",
+            "-C",
+            "1",
+            "--will-topic",
+            "will/left",
+            "--will-payload",
+            "gone",
+        ];
+        let mut leaves = MosquittoSub::start(&daemon, version, &args).expect("one is installed");
+        mosquitto_pub(&daemon, version, &["-t", "last", "-m", "x"]);
+        assert!(leaves.program.wait().success());
+
         // The shortest keep alive that mosquitto_sub takes.
         let pings = start("will/pings", "5");
         let silent = start("will/silent", "5");

@@ -29,7 +29,7 @@ fn framing_check_and_template_are_added() {
     client.publish("gps/raw", b"AB", 1, false);
     device.expect(b"AB*03\r\n");
     client.publish("gps/rate/set", b"5", 1, false);
-    device.expect(b"SET rate 5*4F\r\n");
+    device.expect(b"SET rate 5*75\r\n");
     client.publish("gps/hex", b"4142", 1, false);
     device.expect(b"AB*03\r\n");
 }

@@ -12,7 +12,9 @@ fn command(program: &str, daemon: &Daemon, version: Version) -> Option<Command> 
         return None;
     };
     let address = daemon.address(version);
-    let mut command = Command::new(path);
+    // On a pipe its lines would wait in its buffer.
+    let mut command = Command::new("stdbuf");
+    command.arg("-oL").arg(path);
     command
         .arg("-h")
         .arg(address.ip().to_string())
