@@ -2,6 +2,7 @@
 
 use crate::support::{Client, Daemon, Device};
 use std::path::Path;
+use std::time::Duration;
 
 /// A recording and its facts.
 struct Recording {
@@ -56,10 +57,21 @@ fn replay(recording: &Recording, how: &str, frames: usize) -> Vec<Vec<u8>> {
         device.send(first);
         device.send(second);
     }
-    (0..frames).map(|_| client.next().payload).collect()
+    let published = (0..frames).map(|_| client.next().payload).collect();
+    device.send(b"\r\n");
+    assert_eq!(
+        client.next_within(Duration::from_millis(50)),
+        None,
+        "more than what is good"
+    );
+    published
 }
 
-const PMS5003: &str = "frame = { fixed = { length = 32 } }\ncheck = 'sum16'";
+/// A header, a length that counts what follows it, and a sum over all.
+const PMS5003: &str = r#"
+    frame = { length = { start = [0x42, 0x4d], width = 2, max = 32 } }
+    check = "sum16"
+"#;
 
 #[test]
 fn a_dust_sensor_with_a_header_and_a_sum() {
@@ -74,6 +86,54 @@ fn a_dust_sensor_with_a_header_and_a_sum() {
 }
 
 #[test]
+fn a_dust_sensor_with_byte_stuffing() {
+    let recording = Recording::read("sensirion-sps30-capture");
+    let how = "frame = 'hdlc'\ncheck = 'sum8-complemented'";
+    let frames = replay(&recording, how, recording.counted("good"));
+    // Address, command, state and length stand before ten big-endian floats: PM 1, PM 2.5 ...
+    let pm25 = |frame: &Vec<u8>| {
+        let bytes = frame[8..12].try_into().expect("four bytes");
+        (f64::from(f32::from_be_bytes(bytes)) * 10.0).round() / 10.0
+    };
+    assert_eq!(
+        frames.iter().map(pm25).collect::<Vec<_>>(),
+        recording.stated("pm25")
+    );
+}
+
+#[test]
+fn a_pool_controller_with_dle_and_a_bus_full_of_others() {
+    let recording = Recording::read("aqualogic-idle");
+    let how = r#"
+        frame = { start-end = { start = [0x10, 2], end = [0x10, 3], strip = false, escape = { stuff = { mark = [0x10], with = [0] } } } }
+        check = "sum16"
+    "#;
+    let frames = replay(&recording, how, recording.counted("good_frames"));
+    let shows = |frame: &Vec<u8>| frame[2..].starts_with(&[1, 3]) && frame[4..].starts_with(b"Air Temp");
+    assert!(frames.iter().any(shows), "no display of the air's temperature");
+}
+
+/// Two protocols on one line: each is read by a gateway of its own, and is noise to the other.
+#[test]
+fn a_gnss_receiver_that_speaks_binary_and_text() {
+    let recording = Recording::read("gnss-mixed-nmea-ubx-long");
+    let ubx = r#"
+        frame = { length = { start = [0xb5, 0x62], offset = 4, width = 2, order = "little", counts = "data", header = 6 } }
+        check = { algorithm = "fletcher8", covers = { from = 2 } }
+    "#;
+    replay(&recording, ubx, recording.counted("ubx"));
+    let nmea = r#"
+        frame = { start-end = { start = "$", end = "\r\n", max = 100 } }
+        check = { algorithm = "xor8", encoding = "hex", prefix = "*", covers = { from = 1 } }
+    "#;
+    let sentences = replay(&recording, nmea, recording.counted("nmea"));
+    assert!(
+        sentences.iter().all(|sentence| sentence.starts_with(b"G")),
+        "{sentences:?}"
+    );
+}
+
+#[test]
 fn a_dust_sensor_whose_frames_are_damaged_and_come_byte_by_byte() {
     let recording = Recording::read("plantower-pms5003-capture");
     let device = Device::new();
@@ -84,7 +144,7 @@ fn a_dust_sensor_whose_frames_are_damaged_and_come_byte_by_byte() {
     frames[1][12] ^= 0x10;
     frames[3].truncate(11);
     wire.extend(frames.concat());
-    device.dribble(&wire, std::time::Duration::from_micros(500));
+    device.dribble(&wire, Duration::from_micros(500));
     for n in [0, 2, 4, 5, 6, 7, 8, 9] {
         let frame = client.next().payload;
         assert!(
