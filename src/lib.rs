@@ -13,7 +13,6 @@ pub mod frame;
 pub mod gateway;
 pub mod journal;
 pub mod notify;
-pub mod cli;
 pub mod octets;
 pub mod port;
 pub mod serial;

@@ -61,6 +61,13 @@ impl Fault {
         self
     }
 
+    /// With lines that say what would be right, if there are any.
+    #[must_use]
+    pub(crate) fn helps(mut self, lines: impl IntoIterator<Item = String>) -> Fault {
+        self.help.extend(lines);
+        self
+    }
+
     /// With another place that has to do with it.
     #[must_use]
     pub fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Fault {

@@ -7,6 +7,8 @@ use super::load::Loaded;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
     path: String,
+    part: Option<String>,
+    needs: Option<String>,
     title: String,
     label: String,
     also: Vec<(String, String)>,
@@ -19,6 +21,8 @@ impl Issue {
     pub fn at(path: impl Into<String>, title: impl Into<String>, label: impl Into<String>) -> Issue {
         Issue {
             path: path.into(),
+            part: None,
+            needs: None,
             title: title.into(),
             label: label.into(),
             also: vec![],
@@ -31,6 +35,20 @@ impl Issue {
     #[must_use]
     pub fn also(mut self, path: impl Into<String>, label: impl Into<String>) -> Issue {
         self.also.push((path.into(), label.into()));
+        self
+    }
+
+    /// With the caret under this part of the value, where it stands in it word for word.
+    #[must_use]
+    pub fn part(mut self, part: impl Into<String>) -> Issue {
+        self.part = Some(part.into());
+        self
+    }
+
+    /// Only if this value, too, is as it was written.
+    #[must_use]
+    pub fn needs(mut self, path: impl Into<String>) -> Issue {
+        self.needs = Some(path.into());
         self
     }
 
@@ -54,12 +72,20 @@ impl Issue {
     }
 
     /// The issue at its place in the text; none if it only follows from a fault that is told anyway.
-    pub(crate) fn fault<T>(&self, loaded: &Loaded<T>) -> Option<Fault> {
-        let mut fault = Fault::at(
-            loaded.place(&self.path)?,
-            self.title.as_str(),
-            self.label.as_str(),
-        );
+    pub(crate) fn fault<T>(&self, loaded: &Loaded<T>, text: &str) -> Option<Fault> {
+        if let Some(needed) = &self.needs {
+            loaded.place(needed)?;
+        }
+        let mut span = loaded.place(&self.path)?;
+        let value = text.get(span.clone()).unwrap_or("");
+        if let Some((part, at)) = self
+            .part
+            .as_ref()
+            .and_then(|part| Some((part, value.find(part)?)))
+        {
+            span = span.start + at..span.start + at + part.len();
+        }
+        let mut fault = Fault::at(span, self.title.as_str(), self.label.as_str());
         for (path, label) in &self.also {
             fault = fault.also(loaded.place(path)?, label.as_str());
         }

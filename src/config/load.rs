@@ -13,6 +13,7 @@ use super::suggest::nearest;
 use super::syntax;
 use super::tree::{Id, ROOT, Tree, Value};
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 
 /// After so many rounds the rest of the faults waits for the next time.
 const ROUNDS: usize = 200;
@@ -36,20 +37,26 @@ struct Sound {
 
 /// Reads a text into `T`.
 pub fn load<T: DeserializeOwned>(text: &str) -> Loaded<T> {
+    load_with(text, None)
+}
+
+/// Reads a text into `T`, whose JSON Schema helps to say what is missing.
+pub(crate) fn load_with<T: DeserializeOwned>(text: &str, schema: Option<&serde_json::Value>) -> Loaded<T> {
     let parsed = syntax::parse(text);
-    let session = Session::new(&parsed.tree, text);
+    let session = Session::new(&parsed.tree, text, schema);
     for id in &parsed.bad {
         session.drop(*id);
     }
     let mut faults = parsed.faults;
     let broken = !faults.is_empty();
     let value = read(&session, broken, &mut faults);
-    faults.extend(
-        session
-            .strangers()
-            .into_iter()
-            .map(|(id, known)| session.stranger_fault(id, known)),
-    );
+    let mut listed = HashSet::new();
+    for (id, known) in session.strangers() {
+        let mut fault = session.stranger_fault(id, known);
+        // One list of a table's keys is enough.
+        fault.help.retain(|line| listed.insert(line.clone()));
+        faults.push(fault);
+    }
     let every = || parsed.tree.ids();
     let sound = Sound {
         dropped: every().map(|id| session.dropped(id)).collect(),

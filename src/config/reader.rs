@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
                 _ => Err(Error::invalid_value(Unexpected::Other("number"), &visitor)),
             },
             Value::Whole(None) => Err(Error::invalid_value(Unexpected::Other("number"), &visitor)),
-            Value::Date(_) => Err(Error::invalid_type(Unexpected::Other("date"), &visitor)),
+            Value::Date => Err(Error::invalid_type(Unexpected::Other("date"), &visitor)),
             Value::List(_) => {
                 let elements = self.session.children(self.id).into_iter();
                 visitor.visit_seq(Elements {
@@ -223,9 +223,9 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         match self.next.take() {
-            Some(Entry::Real(id)) => {
-                seed.deserialize(Reader::new(self.session, id)).map_err(|e| e.at(At::Value(id)))
-            }
+            Some(Entry::Real(id)) => seed
+                .deserialize(Reader::new(self.session, id))
+                .map_err(|e| e.at(At::Value(id))),
             Some(Entry::Phantom(field, tried)) => seed
                 .deserialize(Phantom::new(tried))
                 .map_err(|e| e.moved(At::Phantom(self.table, field))),

@@ -11,6 +11,8 @@ pub(super) struct Session<'a> {
     pub(super) tree: &'a Tree,
     /// Its text.
     pub(super) text: &'a str,
+    /// What may stand in it, for help.
+    pub(super) schema: Option<&'a serde_json::Value>,
     marks: RefCell<Marks>,
 }
 
@@ -29,10 +31,11 @@ struct Marks {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(tree: &'a Tree, text: &'a str) -> Session<'a> {
+    pub(super) fn new(tree: &'a Tree, text: &'a str, schema: Option<&'a serde_json::Value>) -> Session<'a> {
         Session {
             tree,
             text,
+            schema,
             marks: RefCell::default(),
         }
     }

@@ -47,7 +47,7 @@ pub(super) enum Value {
     /// `true` or `false`.
     Bool(bool),
     /// A date or a time.
-    Date(String),
+    Date,
     /// The elements in order.
     List(Vec<Id>),
     /// The entries in the order of the text.
@@ -145,7 +145,7 @@ impl Tree {
             DeValue::Integer(n) => Value::Whole(i128::from_str_radix(n.as_str(), n.radix()).ok()),
             DeValue::Float(n) => Value::Decimal(n.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(truth) => Value::Bool(*truth),
-            DeValue::Datetime(date) => Value::Date(date.to_string()),
+            DeValue::Datetime(_) => Value::Date,
             DeValue::Array(elements) => {
                 let id = self.push(parent, key, span, Value::List(Vec::new()));
                 let elements = elements
@@ -174,7 +174,7 @@ impl Value {
             Value::Whole(_) => "a whole number",
             Value::Decimal(_) => "a decimal number",
             Value::Bool(_) => "`true` or `false`",
-            Value::Date(_) => "a date",
+            Value::Date => "a date",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
         }

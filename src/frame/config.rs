@@ -1,6 +1,6 @@
 //! The framing method as a person writes it: a bare name, or a name with its settings.
 
-use super::{Error, Framing, Method, fixed, line, raw, slip};
+use super::{Error, Framing, Method, cobs, fixed, hdlc, idle, length, line, raw, slip, start, start_end};
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, IgnoredAny, IntoDeserializer};
@@ -17,8 +17,20 @@ pub enum Config {
     Line(line::Config),
     /// Frames of one length.
     Fixed(fixed::Config),
+    /// Frames that begin with a marker and run until the next one, until silence, or for a given length.
+    Start(start::Config),
+    /// Frames between a start and an end marker, with or without escapes.
+    StartEnd(start_end::Config),
+    /// Frames that say how long they are.
+    Length(length::Config),
+    /// Frames that end with silence, as in Modbus RTU.
+    Idle(idle::Config),
     /// SLIP (RFC 1055).
     Slip(slip::Config),
+    /// COBS: frames without a zero byte, which ends them.
+    Cobs(cobs::Config),
+    /// HDLC-like framing: flags, and escapes inside (RFC 1662).
+    Hdlc(hdlc::Config),
     /// Bytes as they come, without frames.
     Raw(raw::Config),
 }
@@ -28,7 +40,13 @@ pub enum Config {
 enum Name {
     Line,
     Fixed,
+    Start,
+    StartEnd,
+    Length,
+    Idle,
     Slip,
+    Cobs,
+    Hdlc,
     Raw,
 }
 
@@ -45,7 +63,13 @@ impl Config {
         let (method, quiet) = match self {
             Config::Line(config) => (Method::Line(config.build()?), stale(config.stale)),
             Config::Fixed(config) => (Method::Fixed(config.build()), stale(config.stale)),
+            Config::Start(config) => (Method::Start(config.build()?), config.quiet()),
+            Config::StartEnd(config) => (Method::StartEnd(config.build()?), stale(config.stale)),
+            Config::Length(config) => (Method::Length(config.build()?), stale(config.stale)),
+            Config::Idle(config) => (Method::Idle(config.build()), Some(config.quiet(char_time)?)),
             Config::Slip(config) => (Method::Slip(config.build()), stale(config.stale)),
+            Config::Cobs(config) => (Method::Cobs(config.build()), stale(config.stale)),
+            Config::Hdlc(config) => (Method::Hdlc(config.build()?), stale(config.stale)),
             Config::Raw(config) => (Method::Raw(config.build()), None),
         };
         Ok(Framing::new(method, quiet, char_time))
@@ -55,9 +79,15 @@ impl Config {
     fn plain(name: Name) -> Result<Config, &'static str> {
         Ok(match name {
             Name::Line => Config::Line(line::Config::default()),
+            Name::Idle => Config::Idle(idle::Config::default()),
             Name::Slip => Config::Slip(slip::Config::default()),
+            Name::Cobs => Config::Cobs(cobs::Config::default()),
+            Name::Hdlc => Config::Hdlc(hdlc::Config::default()),
             Name::Raw => Config::Raw(raw::Config::default()),
             Name::Fixed => return Err("fixed = { length = 8 }"),
+            Name::Start => return Err("start = { marker = [0xaa], until = \"marker\" }"),
+            Name::StartEnd => return Err("start-end = { start = [0x02], end = [0x03] }"),
+            Name::Length => return Err("length = { start = [0x42, 0x4d], width = 2 }"),
         })
     }
 }
@@ -85,7 +115,13 @@ impl<'de> Deserialize<'de> for Config {
                 let config = match name {
                     Name::Line => Config::Line(map.next_value()?),
                     Name::Fixed => Config::Fixed(map.next_value()?),
+                    Name::Start => Config::Start(map.next_value()?),
+                    Name::StartEnd => Config::StartEnd(map.next_value()?),
+                    Name::Length => Config::Length(map.next_value()?),
+                    Name::Idle => Config::Idle(map.next_value()?),
                     Name::Slip => Config::Slip(map.next_value()?),
+                    Name::Cobs => Config::Cobs(map.next_value()?),
+                    Name::Hdlc => Config::Hdlc(map.next_value()?),
                     Name::Raw => Config::Raw(map.next_value()?),
                 };
                 if map.next_key::<IgnoredAny>()?.is_some() {
@@ -103,39 +139,71 @@ impl JsonSchema for Config {
         "Frame".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let tables = [
+            (
+                "line",
+                "Lines of text, or anything else that ends with a delimiter.",
+                generator.subschema_for::<line::Config>(),
+            ),
+            (
+                "fixed",
+                "Frames of one length.",
+                generator.subschema_for::<fixed::Config>(),
+            ),
+            (
+                "start",
+                "Frames that begin with a marker and run until the next one, until silence, or for a given length.",
+                generator.subschema_for::<start::Config>(),
+            ),
+            (
+                "start-end",
+                "Frames between a start and an end marker, with or without escapes.",
+                generator.subschema_for::<start_end::Config>(),
+            ),
+            (
+                "length",
+                "Frames that say how long they are.",
+                generator.subschema_for::<length::Config>(),
+            ),
+            (
+                "idle",
+                "Frames that end with silence, as in Modbus RTU.",
+                generator.subschema_for::<idle::Config>(),
+            ),
+            (
+                "slip",
+                "SLIP (RFC 1055).",
+                generator.subschema_for::<slip::Config>(),
+            ),
+            (
+                "cobs",
+                "COBS: frames without a zero byte, which ends them.",
+                generator.subschema_for::<cobs::Config>(),
+            ),
+            (
+                "hdlc",
+                "HDLC-like framing: flags, and escapes inside (RFC 1662).",
+                generator.subschema_for::<hdlc::Config>(),
+            ),
+            (
+                "raw",
+                "Bytes as they come, without frames.",
+                generator.subschema_for::<raw::Config>(),
+            ),
+        ];
         let mut ways = vec![json_schema!({
             "description": "A method with all its defaults.",
-            "enum": ["line", "slip", "raw"],
+            "enum": ["line", "idle", "slip", "cobs", "hdlc", "raw"],
         })];
-        let mut way = |name: &str, text: &str, settings: Schema| {
-            ways.push(json_schema!({
+        ways.extend(tables.map(|(name, text, settings)| {
+            json_schema!({
                 "description": text,
                 "type": "object",
                 "properties": { name: settings },
                 "required": [name],
                 "additionalProperties": false,
-            }));
-        };
-        way(
-            "line",
-            "Lines of text, or anything else that ends with a delimiter.",
-            generator.subschema_for::<line::Config>(),
-        );
-        way(
-            "fixed",
-            "Frames of one length.",
-            generator.subschema_for::<fixed::Config>(),
-        );
-        way(
-            "slip",
-            "SLIP (RFC 1055).",
-            generator.subschema_for::<slip::Config>(),
-        );
-        way(
-            "raw",
-            "Bytes as they come, without frames.",
-            generator.subschema_for::<raw::Config>(),
-        );
+            })
+        }));
         json_schema!({
             "description": "How frames are told apart in the stream of bytes.",
             "anyOf": ways,
@@ -158,6 +226,33 @@ mod tests {
 
     fn fault(text: &str) -> String {
         toml::from_str::<Held>(text).unwrap_err().to_string()
+    }
+
+    const METHODS: [&str; 10] = [
+        "line",
+        "fixed",
+        "start",
+        "start-end",
+        "length",
+        "idle",
+        "slip",
+        "cobs",
+        "hdlc",
+        "raw",
+    ];
+
+    #[test]
+    fn every_method_can_be_named_or_says_what_it_needs() {
+        for name in METHODS {
+            if let Err(fault) = toml::from_str::<Held>(&format!("frame = \"{name}\"")) {
+                let fault = fault.to_string();
+                let (_, example) = fault.trim().rsplit_once("for example ").unwrap();
+                assert!(
+                    read(&format!("frame = {example}")).build(Duration::ZERO).is_ok(),
+                    "{example}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -202,7 +297,7 @@ mod tests {
     fn the_schema_names_every_method() {
         let schema = schemars::schema_for!(Config);
         let text = serde_json::to_string(&schema).unwrap();
-        for name in ["line", "fixed", "slip", "raw"] {
+        for name in METHODS {
             assert!(
                 text.contains(&format!("\"required\":[\"{name}\"]")),
                 "{name}: {text}"

@@ -214,8 +214,10 @@ impl Method {
     ) -> Result<(), EncodeError> {
         let start = out.len();
         out.extend_from_slice(data);
+        let mut closed = None;
         if !self.config.keep || !seal.is_empty() {
             seal.close(out, start);
+            closed = Some(out.len() - start);
             out.extend_from_slice(&self.config.end.0[0]);
         }
         // The frame is what the first end in it makes of it: there must be one, and nothing behind.
@@ -227,7 +229,7 @@ impl Method {
             return Err(EncodeError::Marker);
         }
         let content = self.trim(&wire[..len], &wire[len..]);
-        if content.len() < len && !self.config.keep {
+        if closed.is_some_and(|closed| content.len() != closed) {
             return Err(EncodeError::Marker);
         }
         if content.is_empty() && !self.config.empty {
@@ -342,6 +344,18 @@ mod tests {
         // A check byte may be a delimiter, too: here the sum of the data is LF.
         assert_eq!(
             encode(&lines, &Sum { from: 0, width: 1 }, &[4, 6]),
+            Err(EncodeError::Marker)
+        );
+    }
+
+    /// The data's last byte and the end together were another end, and the last byte was lost.
+    #[test]
+    fn regression_data_that_makes_a_longer_end_is_refused() {
+        let lines = build("{ line = { end = ['ba', 'bba'] } }");
+        assert_eq!(encode(&lines, &(), b"ab"), Err(EncodeError::Marker));
+        let lines = build("{ line = { keep = true } }");
+        assert_eq!(
+            encode(&lines, &Sum { from: 0, width: 1 }, b"\r"),
             Err(EncodeError::Marker)
         );
     }

@@ -174,21 +174,21 @@ pub(super) fn compare(marker: &[u8], bytes: &[u8]) -> Option<bool> {
     }
 }
 
-/// A set of bytes.
+/// A set of bytes, one bit for each.
 #[derive(Clone)]
-pub(super) struct Set([bool; 256]);
+pub(super) struct Set([u64; 4]);
 
 impl Set {
     pub(super) fn new(bytes: impl IntoIterator<Item = u8>) -> Set {
-        let mut set = [false; 256];
+        let mut set = [0; 4];
         for byte in bytes {
-            set[usize::from(byte)] = true;
+            set[usize::from(byte >> 6)] |= 1 << (byte & 63);
         }
         Set(set)
     }
 
     pub(super) fn has(&self, byte: u8) -> bool {
-        self.0[usize::from(byte)]
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
     }
 }
 

@@ -7,14 +7,22 @@
 //! No I/O and no clock here: bytes and times are arguments.
 
 mod buffer;
+pub mod cobs;
 mod config;
 mod cut;
 mod decoder;
+mod escape;
 pub mod fixed;
+pub mod hdlc;
+pub mod idle;
+pub mod length;
 pub mod line;
 mod marker;
 pub mod raw;
+mod seek;
 pub mod slip;
+pub mod start;
+pub mod start_end;
 #[cfg(test)]
 mod tests;
 
@@ -44,7 +52,13 @@ struct Inner {
 enum Method {
     Line(line::Method),
     Fixed(fixed::Method),
+    Start(start::Method),
+    StartEnd(start_end::Method),
+    Length(length::Method),
+    Idle(idle::Method),
     Slip(slip::Method),
+    Cobs(cobs::Method),
+    Hdlc(hdlc::Method),
     Raw(raw::Method),
 }
 
@@ -226,7 +240,13 @@ impl Framing {
         let done = match &self.0.method {
             Method::Line(method) => method.encode(data, seal, out),
             Method::Fixed(method) => method.encode(data, seal, out),
+            Method::Start(method) => method.encode(data, seal, out),
+            Method::StartEnd(method) => method.encode(data, seal, out),
+            Method::Length(method) => method.encode(data, seal, out),
+            Method::Idle(method) => method.encode(data, seal, out),
             Method::Slip(method) => method.encode(data, seal, out),
+            Method::Cobs(method) => method.encode(data, seal, out),
+            Method::Hdlc(method) => method.encode(data, seal, out),
             Method::Raw(method) => method.encode(data, seal, out),
         };
         if done.is_err() {
@@ -255,7 +275,13 @@ impl Framing {
         match &self.0.method {
             Method::Line(method) => method.step(scene),
             Method::Fixed(method) => method.step(scene),
+            Method::Start(method) => method.step(scene),
+            Method::StartEnd(method) => method.step(scene),
+            Method::Length(method) => method.step(scene),
+            Method::Idle(method) => method.step(scene),
             Method::Slip(method) => method.step(scene),
+            Method::Cobs(method) => method.step(scene),
+            Method::Hdlc(method) => method.step(scene),
             Method::Raw(method) => method.step(scene),
         }
     }

@@ -41,6 +41,15 @@ pub enum WrongLevel {
     /// Nothing at all.
     #[error("no log level: off, error, warn, info, debug or trace")]
     Empty,
+    /// The environment says so.
+    #[error("the environment variable MQTTYD_LOG")]
+    Environment(#[source] Box<WrongLevel>),
+}
+
+impl WrongLevel {
+    fn environment(self) -> WrongLevel {
+        WrongLevel::Environment(Box::new(self))
+    }
 }
 
 fn hint(word: &str) -> String {
@@ -95,6 +104,14 @@ impl FromStr for Levels {
 }
 
 impl Levels {
+    /// What MQTTYD_LOG says; `None` if nothing.
+    pub fn of_environment() -> Result<Option<Levels>, WrongLevel> {
+        match std::env::var_os("MQTTYD_LOG") {
+            Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some).map_err(WrongLevel::environment),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether an event, or a span, is wanted.
     pub(super) fn want(&self, metadata: &Metadata<'_>) -> bool {
         if metadata.is_span() {

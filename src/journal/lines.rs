@@ -6,9 +6,9 @@ use super::sink::Sink;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -157,35 +157,6 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// Counts the events of one target whose message begins with a text, whether they are logged or not: the way
-/// to hear of what a library only logs.
-#[derive(Debug, Clone)]
-pub struct Watch {
-    target: &'static str,
-    text: &'static str,
-    seen: Arc<AtomicU64>,
-}
-
-impl Watch {
-    /// Watches the target's warnings that begin with `text`. Give a clone to [`super::start`].
-    pub fn new(target: &'static str, text: &'static str) -> Watch {
-        Watch {
-            target,
-            text,
-            seen: Arc::default(),
-        }
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.seen.load(Ordering::Relaxed)
-    }
-
-    fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::WARN && metadata.target() == self.target
-    }
-}
-
 /// A place in a library's code: target and line.
 type Place = (String, Option<u32>);
 
@@ -200,18 +171,17 @@ struct Foreign {
 pub(super) struct Lines {
     levels: Levels,
     pub(super) sink: Sink,
-    watches: Vec<Watch>,
     /// What each library wrote lately.
     foreign: Mutex<HashMap<Place, Foreign>>,
 }
 
 impl Lines {
-    pub(super) fn new(levels: Levels, sink: Sink, watches: Vec<Watch>) -> Lines {
+    pub(super) fn new(levels: Levels, sink: Sink) -> Lines {
+        let foreign = Mutex::default();
         Lines {
             levels,
             sink,
-            watches,
-            foreign: Mutex::default(),
+            foreign,
         }
     }
 
@@ -225,10 +195,6 @@ impl Lines {
             LevelFilter::DEBUG => log::LevelFilter::Debug,
             _ => log::LevelFilter::Trace,
         }
-    }
-
-    fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        self.levels.want(metadata) || self.watches.iter().any(|watch| watch.wants(metadata))
     }
 
     fn write(&self, mut entry: Entry) {
@@ -257,13 +223,49 @@ impl Lines {
     }
 }
 
-/// The face towards tracing.
-pub(super) struct Tracing(pub(super) Arc<Lines>);
+/// Somebody else who listens to events, logged or not: to those at the places in the code that its
+/// `register_callsite` wants `always`.
+pub type Listener<S> = Box<dyn Layer<S> + Send + Sync>;
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing {
+/// The face towards tracing.
+pub(super) struct Tracing<S> {
+    lines: Arc<Lines>,
+    listener: Option<Listener<S>>,
+    /// Where the listener listens: few places.
+    heard: RwLock<Vec<Identifier>>,
+}
+
+impl<S: Subscriber> Tracing<S> {
+    pub(super) fn new(lines: Arc<Lines>, listener: Option<Listener<S>>) -> Tracing<S> {
+        Tracing {
+            lines,
+            listener,
+            heard: RwLock::default(),
+        }
+    }
+
+    fn hears(&self, metadata: &Metadata<'_>) -> bool {
+        self.listener.is_some() && {
+            let heard = self.heard.read().unwrap_or_else(PoisonError::into_inner);
+            heard.contains(&metadata.callsite())
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
     // Asked once per place in the code; what is not wanted costs one load after that.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.0.wants(metadata) {
+        if let Some(listener) = &self.listener
+            && metadata.is_event()
+            && listener.register_callsite(metadata).is_always()
+            && !self.hears(metadata)
+        {
+            self.heard
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(metadata.callsite());
+        }
+        if self.lines.levels.want(metadata) || self.hears(metadata) {
             Interest::always()
         } else {
             Interest::never()
@@ -271,12 +273,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.0.wants(metadata)
+        self.lines.levels.want(metadata) || self.hears(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         // Our own spans are there at every level: see `Levels::want`.
-        Some(self.0.levels.most().max(LevelFilter::INFO))
+        Some(self.lines.levels.most().max(LevelFilter::INFO))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
@@ -302,20 +304,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.hears(metadata)) {
+            listener.on_event(event, context.clone());
+        }
+        if !self.lines.levels.want(metadata) {
+            return;
+        }
         let mut own = Fields::default();
         event.record(&mut own);
         let message = own.take("message").unwrap_or_default();
-        for watch in self
-            .0
-            .watches
-            .iter()
-            .filter(|watch| watch.wants(metadata) && message.starts_with(watch.text))
-        {
-            watch.seen.fetch_add(1, Ordering::Relaxed);
-        }
-        if !self.0.levels.want(metadata) {
-            return;
-        }
         let notice = own.take("notice").is_some_and(|notice| notice == "true");
         let mut fields = Fields::default();
         for span in context
@@ -333,7 +330,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing {
         own.0
             .into_iter()
             .for_each(|(name, value)| fields.put(name, value));
-        self.0.write(Entry {
+        self.lines.write(Entry {
             file: metadata.file().map(str::to_owned),
             line: metadata.line(),
             module: metadata.module_path().map(str::to_owned),

@@ -17,15 +17,17 @@ mod tests;
 
 pub use fold::Run;
 pub use levels::{Levels, WrongLevel};
-pub use lines::Watch;
+pub use lines::Listener;
 pub use panics::log_panics;
+pub use sink::complain;
 
-use lines::Lines;
+use lines::{Lines, Tracing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sink::{Sink, Stderr};
 use std::sync::Arc;
 use systemd_journal_logger::{JournalLog, connected_to_journal};
+use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// The name under which the journal knows the daemon (`journalctl -t mqttyd`).
@@ -71,12 +73,16 @@ pub enum Error {
 }
 
 /// Starts the log of this process. `instead` (from `--log` or MQTTYD_LOG) replaces the configured levels;
-/// `watches` count events by the way.
-pub fn start(config: &Config, instead: Option<Levels>, watches: Vec<Watch>) -> Result<(), Error> {
+/// `listener` hears its events too.
+pub fn start(
+    config: &Config,
+    instead: Option<Levels>,
+    listener: Option<Listener<Registry>>,
+) -> Result<(), Error> {
     let levels = instead.unwrap_or_else(|| config.level.clone());
     let (sink, complaint) = open(config.target)?;
-    let lines = Arc::new(Lines::new(levels, sink, watches));
-    let subscriber = tracing_subscriber::registry().with(lines::Tracing(lines.clone()));
+    let lines = Arc::new(Lines::new(levels, sink));
+    let subscriber = Registry::default().with(Tracing::new(lines.clone(), listener));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
     // Libraries that speak `log` only. tracing's own events don't come twice: its `log` feature is silent
     // once there is a subscriber.

@@ -19,38 +19,44 @@ pub struct Config {
     /// The name of the port in topics, in the journal and in `watch`: one level of a topic, such as `air`.
     pub name: Name,
 
-    /// The device's path, such as `/dev/serial/by-id/usb-1a86_USB_Serial-if00-port0` or `/dev/ttyAMA0`.
-    /// Prefer the by-id path for USB adapters: `ttyUSB0` may be another one after the next start.
+    /// The device node: `/dev/ttyAMA0`, or better a link that stays the same wherever the adapter is
+    /// plugged in, such as `/dev/serial/by-id/usb-FTDI_FT232R_A1-if00-port0`. `mqttyd ports` lists them.
     /// Either this or `usb` must be given.
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// The USB adapter to look for, instead of a path.
+    /// The USB adapter with these properties, wherever it is plugged in. For adapters whose `by-id` link
+    /// is not good enough; exactly one port of the machine must match.
     #[serde(default)]
     pub usb: Option<Usb>,
-    /// Speed in bits per second: any number that the adapter can do.
+    /// Speed of the line in baud; any number that the port's driver takes. Default 9600.
     #[serde(default)]
     pub baud: Baud,
-    /// Data bits of a character: 5, 6, 7 or 8.
+    /// Data bits per character: 5, 6, 7 or 8. Default 8.
     #[serde(default)]
     pub data_bits: DataBits,
-    /// The parity bit: `none`, `even`, `odd`, `mark` or `space`.
+    /// The parity bit: `none`, `even`, `odd`, `mark` (always 1) or `space` (always 0). Default `none`.
+    /// With `even` and `odd`, a character whose parity is wrong is read as a zero byte, so that it can't
+    /// pass for what it is not.
     #[serde(default)]
     pub parity: Parity,
-    /// Stop bits of a character: 1 or 2.
+    /// Stop bits: 1 or 2 (2 means one and a half with 5 data bits). Default 1.
     #[serde(default)]
     pub stop_bits: StopBits,
-    /// How sender and receiver hold each other back: `none`, `rts-cts` or `xon-xoff`.
+    /// Flow control: `none`, `rts-cts` (by wire) or `xon-xoff` (by the characters 0x11 and 0x13, which
+    /// then can't be data). Default `none`.
     #[serde(default)]
     pub flow_control: FlowControl,
-    /// The DTR line after opening: `true` asserted, `false` not; left as the driver sets it when absent.
-    /// Many Arduino boards restart when it changes.
+    /// Level of DTR after opening: true = asserted. Default: as the kernel leaves it, which is asserted. The
+    /// kernel asserts it for a moment in any case. It stays as it is when the port is closed, so that a
+    /// board that takes DTR for its reset button is not reset at each restart of mqttyd.
     #[serde(default)]
     pub dtr: Option<bool>,
-    /// The RTS line after opening: `true` asserted, `false` not; left as the driver sets it when absent.
+    /// Level of RTS after opening: true = asserted. Default: as the kernel leaves it, which is asserted.
+    /// Not together with `flow-control = "rts-cts"`, which moves RTS itself.
     #[serde(default)]
     pub rts: Option<bool>,
-    /// Ask the driver to hand over bytes at once instead of gathering them (FTDI adapters gather for 16 ms).
-    /// Drivers that can't are left as they are.
+    /// Ask the driver for low latency, where it knows of it: FTDI adapters then deliver what they have
+    /// each millisecond and not each 16. Default true. When to change: to spare the processor at high speeds.
     #[serde(default = "yes")]
     pub low_latency: bool,
 

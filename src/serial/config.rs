@@ -7,50 +7,32 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A serial port: which one, and how its line is set.
+/// A serial port: which one, and how its line is set. What each means to a person, and its defaults, stands where
+/// they write it: at `[[port]]`, in `port::Config`.
 ///
 /// The port is named either by `path` or by `usb`, never by both.
-#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(test, derive(Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]
 pub struct Config {
-    /// The device node: `/dev/ttyAMA0`, or better a link that stays the same wherever the adapter is
-    /// plugged in, such as `/dev/serial/by-id/usb-FTDI_FT232R_A1-if00-port0`. `mqttyd ports` lists them.
-    #[serde(default)]
+    /// The device node, or a link to it.
     pub path: Option<PathBuf>,
-    /// The USB adapter with these properties, wherever it is plugged in. For adapters whose `by-id` link
-    /// is not good enough; exactly one port of the machine must match.
-    #[serde(default)]
+    /// The USB adapter with these properties; exactly one port of the machine must match.
     pub usb: Option<Usb>,
-    /// Speed of the line in baud; any number that the port's driver takes. Default 9600.
-    #[serde(default)]
+    /// Speed of the line.
     pub baud: Baud,
-    /// Data bits per character: 5, 6, 7 or 8. Default 8.
-    #[serde(default)]
+    /// Data bits per character.
     pub data_bits: DataBits,
-    /// The parity bit: `none`, `even`, `odd`, `mark` (always 1) or `space` (always 0). Default `none`.
-    /// With `even` and `odd`, a character whose parity is wrong is read as a zero byte, so that it can't
-    /// pass for what it is not.
-    #[serde(default)]
+    /// The parity bit.
     pub parity: Parity,
-    /// Stop bits: 1 or 2 (2 means one and a half with 5 data bits). Default 1.
-    #[serde(default)]
+    /// Stop bits.
     pub stop_bits: StopBits,
-    /// Flow control: `none`, `rts-cts` (by wire) or `xon-xoff` (by the characters 0x11 and 0x13, which
-    /// then can't be data). Default `none`.
-    #[serde(default)]
+    /// Flow control.
     pub flow_control: FlowControl,
-    /// Level of DTR after opening: true = asserted. Default: as the kernel leaves it, which is asserted. The
-    /// kernel asserts it for a moment in any case. It stays as it is when the port is closed, so that a
-    /// board that takes DTR for its reset button is not reset at each restart of mqttyd.
-    #[serde(default)]
+    /// Level of DTR after opening: true = asserted. `None`: as the kernel leaves it, which is asserted.
     pub dtr: Option<bool>,
-    /// Level of RTS after opening: true = asserted. Default: as the kernel leaves it, which is asserted.
-    /// Not together with `flow-control = "rts-cts"`, which moves RTS itself.
-    #[serde(default)]
+    /// Level of RTS after opening, likewise.
     pub rts: Option<bool>,
-    /// Ask the driver for low latency, where it knows of it: FTDI adapters then deliver what they have
-    /// each millisecond and not each 16. Default true. When to change: to spare the processor at high speeds.
-    #[serde(default = "yes")]
+    /// Whether to ask the driver for low latency, where it knows of it.
     pub low_latency: bool,
 }
 
@@ -105,7 +87,7 @@ impl Default for Config {
             flow_control: FlowControl::default(),
             dtr: None,
             rts: None,
-            low_latency: yes(),
+            low_latency: true,
         }
     }
 }
@@ -405,10 +387,6 @@ whole_number!(StopBits, StopBits::new, StopBits::count, "1 or 2 stop bits", {
     "description": "Stop bits per character.",
     "enum": [1, 2],
 });
-
-fn yes() -> bool {
-    true
-}
 
 #[cfg(test)]
 mod tests {

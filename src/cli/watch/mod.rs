@@ -10,7 +10,8 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use table::{Table, clean};
+use table::Table;
+pub(crate) use table::clean;
 
 /// The longest line that is read: a gateway sends no frame of 8 MiB, so that what does is no gateway.
 const MAX_LINE: u64 = 16 << 20;

@@ -178,7 +178,7 @@ const BLUE: &str = "34";
 const CYAN: &str = "36";
 
 /// A terminal obeys control characters, and what comes from a device or a client must not command it.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // Besides the controls: marks that turn the direction of writing.

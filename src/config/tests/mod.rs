@@ -1,5 +1,9 @@
 //! The engine on types of its own, with every feature that the rooms' types have.
 
+mod corpus;
+mod kept;
+mod property;
+
 use super::*;
 use crate::octets::Octets;
 use crate::span::Span;
