@@ -84,6 +84,74 @@ fn sigterm_under_load_says_offline_and_is_over_in_two_seconds_with_the_ports_fre
 }
 
 #[test]
+fn sigterm_is_obeyed_in_time_though_a_device_and_a_client_have_stopped_reading() {
+    let (deaf, loud) = (Device::new(), Device::new());
+    let mut daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'deaf'\npath = {:?}\n[[port.command]]\ntopic = 'deaf/set'\nqueue = 1000\n\
+         [[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
+        deaf.path(),
+        loud.path(),
+    ));
+    daemon.wait_ports(&["deaf", "loud"], "open");
+    let mut client = daemon.client("stalls");
+    for _ in 0..100 {
+        client.publish("deaf/set", &[b'x'; 4000], 1, false);
+    }
+    client.subscribe("loud/raw", 1);
+    for n in 0..20_000 {
+        loud.send(format!("{n} {:x<100}\n", "").as_bytes());
+    }
+    let (status, took) = daemon.terminate();
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+}
+
+#[test]
+fn a_client_that_stops_reading_harms_itself_alone() {
+    let device = Device::new();
+    let daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
+        device.path(),
+    ));
+    daemon.wait_ports(&["loud"], "open");
+    let mut stalls = daemon.client("stalls");
+    stalls.subscribe("loud/raw", 1);
+    let mut reads = daemon.client("reads");
+    reads.subscribe("loud/raw", 0);
+    let line = |n: usize| format!("{n} {:x<200}", "");
+    let frames = 100_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..frames).for_each(|n| device.send(format!("{}\n", line(n)).as_bytes())));
+        for n in 0..frames {
+            assert_eq!(reads.next().text(), line(n));
+        }
+    });
+    let resident = daemon.resident();
+    assert!(resident < 100 << 20, "{} MiB are resident", resident >> 20);
+}
+
+#[test]
+fn a_gateway_that_was_killed_starts_again() {
+    let device = Device::new();
+    let ports = format!("[[port]]\nname = 'air'\npath = {:?}", device.path());
+    let mut daemon = Daemon::start(&ports);
+    daemon.wait_ports(&["air"], "open");
+    daemon.program.kill();
+    // The control socket's file and the port's lock were left behind.
+    let again = daemon.start_again();
+    again.wait_ports(&["air"], "open");
+    let mut watch = mqttyd();
+    let mut watch = Program::start(
+        watch
+            .args(["watch", "--json", "-n", "1", "--socket"])
+            .arg(&again.control),
+    );
+    watch.out.wait(&["hello"]);
+    device.send(b"here\n");
+    assert!(watch.wait().success());
+}
+
+#[test]
 fn sigint_ends_it_as_well() {
     let mut daemon = Daemon::start("");
     daemon.program.signal(rustix::process::Signal::INT);

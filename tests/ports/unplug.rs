@@ -119,6 +119,89 @@ fn a_port_that_is_absent_at_the_start_is_waited_for_without_noise() {
     );
 }
 
+/// As `/dev/serial/by-id`, which udev makes with the first adapter and removes with the last.
+#[test]
+fn folders_of_the_path_may_come_and_go_with_the_port() {
+    let mut device = Device::absent_under("serial/by-id");
+    let daemon = gateway(&device);
+    daemon.wait_ports(&["air"], "waiting");
+    let mut client = daemon.client("reader");
+    client.subscribe("air/raw", 0);
+    for round in 0..5 {
+        device.plug();
+        device.send(format!("{round}\n").as_bytes());
+        assert_eq!(client.next().text(), round.to_string());
+        device.unplug();
+        device.remove_folders();
+        daemon.wait_ports(&["air"], "waiting");
+    }
+}
+
+#[test]
+fn a_path_that_is_no_serial_port_is_said_once_and_the_others_run() {
+    let device = Device::new();
+    let mut daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'null'\npath = '/dev/null'\n\
+         [[port]]\nname = 'air'\npath = {:?}\n[[port.publish]]\ntopic = 'air/raw'",
+        device.path(),
+    ));
+    daemon.wait_ports(&["null"], "failing");
+    let mut client = daemon.client("reader");
+    client.subscribe("air/raw", 0);
+    device.send(b"here\n");
+    assert_eq!(client.next().text(), "here");
+    let (status, _) = daemon.terminate();
+    assert!(status.success());
+    assert_eq!(
+        daemon.log().count(&["warn", "not a serial port"]),
+        1,
+        "{}",
+        daemon.log().text()
+    );
+}
+
+#[test]
+fn a_port_that_goes_while_it_is_written_to_returns_without_half_a_command() {
+    let mut device = Device::new();
+    let daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'air'\npath = {:?}\n[[port.command]]\ntopic = 'air/set'\nqueue = 1000\nexpire = '1s'",
+        device.path(),
+    ));
+    daemon.wait_ports(&["air"], "open");
+    let mut client = daemon.client("writer");
+    // More than a pty takes that nobody reads.
+    let long = [b'x'; 4000];
+    for _ in 0..200 {
+        client.publish("air/set", &long, 1, false);
+    }
+    device.unplug();
+    daemon.wait_ports(&["air"], "waiting");
+    // What still waited must be too old by then.
+    client.subscribe("mqttyd/port/air/counters", 0);
+    loop {
+        let message = client.next_on("mqttyd/port/air/counters");
+        let counters: serde_json::Value = serde_json::from_slice(&message.payload).expect("JSON");
+        if counters["commands"] == 200 && counters["command-depth"] == 0 {
+            assert!(counters["dropped"]["expired"].as_u64() > Some(0), "{counters}");
+            break;
+        }
+    }
+    device.plug();
+    daemon.wait_ports(&["air"], "open");
+    client.publish("air/set", b"last", 1, false);
+    let mut received = Vec::new();
+    while !received.ends_with(b"last\n") {
+        received.extend(device.receive(1));
+    }
+    let whole = |line: &[u8]| line == long || line == b"last";
+    assert!(
+        received[..received.len() - 1]
+            .split(|byte| *byte == b'\n')
+            .all(whole),
+        "half a command"
+    );
+}
+
 #[test]
 fn a_port_that_another_process_has_is_waited_for_and_its_holder_named() {
     let device = Device::new();

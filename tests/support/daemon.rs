@@ -61,43 +61,19 @@ impl Setup {
     /// Starts the daemon and waits until the broker takes connections.
     #[track_caller]
     pub(crate) fn start(self) -> Daemon {
-        let mut daemon = self.spawn();
-        let deadline = Instant::now() + PATIENCE;
-        while daemon
-            .notify
-            .wait_within(Duration::from_millis(200), "READY=1")
-            .is_err()
-        {
-            assert!(
-                daemon.program.is_running(),
-                "the gateway ended before it was ready"
-            );
-            assert!(Instant::now() < deadline, "the gateway is not ready");
-        }
-        daemon
+        self.spawn().ready()
     }
 
     /// Starts the daemon, and waits for nothing.
     pub(crate) fn spawn(self) -> Daemon {
         let control = self.dir.path().join("control.sock");
         let config = self.dir.path().join("mqttyd.toml");
-        let socket = self.dir.path().join("notify.sock");
         let text = format!(
             "[gateway]\ncontrol = {control:?}\ncounters = '100ms'\n{}\n{}",
             self.head, self.ports
         );
         fs::write(&config, text).expect("a configuration file");
-        let notify = Notify::bind(&socket);
-        let mut command = mqttyd();
-        command.arg("run").arg("--config").arg(&config);
-        command.env("NOTIFY_SOCKET", &socket).envs(self.environment);
-        Daemon {
-            program: Program::start(&mut command),
-            notify,
-            config,
-            control,
-            _dir: self.dir,
-        }
+        Daemon::run(config, control, &self.environment, self.dir)
     }
 }
 
@@ -111,7 +87,7 @@ pub(crate) struct Daemon {
     pub(crate) config: PathBuf,
     /// Where it listens for `mqttyd watch`.
     pub(crate) control: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -119,6 +95,64 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn start(ports: &str) -> Daemon {
         Setup::new(ports).start()
+    }
+
+    fn run(
+        config: PathBuf,
+        control: PathBuf,
+        environment: &[(String, String)],
+        dir: tempfile::TempDir,
+    ) -> Daemon {
+        let socket = dir.path().join("notify.sock");
+        let _ = fs::remove_file(&socket);
+        let notify = Notify::bind(&socket);
+        let mut command = mqttyd();
+        command.arg("run").arg("--config").arg(&config);
+        command
+            .env("NOTIFY_SOCKET", &socket)
+            .envs(environment.iter().cloned());
+        Daemon {
+            program: Program::start(&mut command),
+            notify,
+            config,
+            control,
+            dir,
+        }
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Daemon {
+        let deadline = Instant::now() + PATIENCE;
+        while self
+            .notify
+            .wait_within(Duration::from_millis(200), "READY=1")
+            .is_err()
+        {
+            assert!(self.program.is_running(), "the gateway ended before it was ready");
+            assert!(Instant::now() < deadline, "the gateway is not ready");
+        }
+        self
+    }
+
+    /// Another one with the same configuration and folder, after this one has ended.
+    #[track_caller]
+    pub(crate) fn start_again(self) -> Daemon {
+        Daemon::run(self.config, self.control, &[], self.dir).ready()
+    }
+
+    /// How many bytes of memory it holds.
+    pub(crate) fn resident(&self) -> usize {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.program.id())).expect("a process that runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its size");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .expect("kilobytes")
+            * 1024
     }
 
     /// Its log.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Device {
     link: PathBuf,
     line: Option<Line>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 struct Line {
@@ -62,8 +62,15 @@ impl Device {
         Device {
             link: dir.path().join("tty"),
             line: None,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// A device that is not there yet, nor the folders that its link will stand in.
+    pub(crate) fn absent_under(folders: &str) -> Device {
+        let mut device = Device::absent();
+        device.link = device.dir.path().join(folders).join("tty");
+        device
     }
 
     /// Where the gateway finds it.
@@ -74,6 +81,7 @@ impl Device {
     /// A new pty appears under the link.
     pub(crate) fn plug(&mut self) {
         let (line, node) = Line::open();
+        fs::create_dir_all(self.link.parent().expect("a folder")).expect("the link's folder");
         symlink(node, &self.link).expect("a link to the pty");
         self.line = Some(line);
     }
@@ -92,6 +100,18 @@ impl Device {
         // In this order: a link that leads nowhere could soon lead to the pty of another test.
         fs::remove_file(&self.link).expect("the link gone");
         self.line = None;
+    }
+
+    /// The folders that the link stood in go, too.
+    pub(crate) fn remove_folders(&self) {
+        for folder in self
+            .link
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| *folder != self.dir.path())
+        {
+            fs::remove_dir(folder).expect("an empty folder");
+        }
     }
 
     /// Locks the port, as another program that uses it does, until this is dropped.
