@@ -60,16 +60,31 @@ impl Session<'_> {
         })
     }
 
+    /// For a choice with several keys: the option that stands beside its choice, and should stand in it.
+    pub(super) fn beside(&self, id: Id) -> Option<String> {
+        let root = self.schema()?;
+        let key = |id: &Id| self.tree.node(*id).key.as_ref().map(|key| key.name.as_str());
+        let keys: Vec<&str> = self.tree.children(id).iter().filter_map(key).collect();
+        let of = |choice: &str| inside(root, self.of(id)?, choice);
+        let choice = keys.iter().find(|key| of(key).is_some())?;
+        let option = keys.iter().find(|key| {
+            of(key).is_none() && of(choice).is_some_and(|choice| inside(root, choice, key).is_some())
+        })?;
+        Some(format!(
+            "`{option}` is an option of `{choice}`: `{{ {choice} = {{ {option} = ... }} }}`"
+        ))
+    }
+
     /// The heading of this value's tables, if it should be a list of tables.
     fn tables(&self, id: Id) -> Option<String> {
-        let schema = resolved(self.schema?, self.of(id)?);
-        let items = resolved(self.schema?, schema.get("items")?);
+        let schema = resolved(self.schema()?, self.of(id)?);
+        let items = resolved(self.schema()?, schema.get("items")?);
         items.get("properties").map(|_| self.tree.heading(id))
     }
 
     /// A value that this missing key might have.
     pub(super) fn example(&self, table: Id, field: &str) -> String {
-        let schema = self.schema.and_then(|root| {
+        let schema = self.schema().and_then(|root| {
             let property = self.property(table, field)?;
             let examples = |schema: &Json| schema["examples"].get(0).or(schema.get("const")).cloned();
             examples(property).or_else(|| examples(resolved(root, property)))
@@ -92,7 +107,7 @@ impl Session<'_> {
     }
 
     fn property(&self, table: Id, field: &str) -> Option<&Json> {
-        let root = self.schema?;
+        let root = self.schema()?;
         // A choice by its bare name has its options in the schema of the choice.
         let schema = match &self.tree.node(table).value {
             Value::Text(name) => inside(root, self.of(table)?, name)?,
@@ -103,7 +118,7 @@ impl Session<'_> {
 
     /// The schema of this value.
     fn of(&self, id: Id) -> Option<&Json> {
-        let root = self.schema?;
+        let root = self.schema()?;
         path(self.tree, id)
             .into_iter()
             .try_fold(root, |schema, key| inside(root, schema, key))

@@ -41,7 +41,10 @@ pub fn load<T: DeserializeOwned>(text: &str) -> Loaded<T> {
 }
 
 /// Reads a text into `T`, whose JSON Schema helps to say what is missing.
-pub(crate) fn load_with<T: DeserializeOwned>(text: &str, schema: Option<&serde_json::Value>) -> Loaded<T> {
+pub(crate) fn load_with<T: DeserializeOwned>(
+    text: &str,
+    schema: Option<fn() -> serde_json::Value>,
+) -> Loaded<T> {
     let parsed = syntax::parse(text);
     let session = Session::new(&parsed.tree, text, schema);
     for id in &parsed.bad {

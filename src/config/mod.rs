@@ -68,7 +68,7 @@ impl Config {
 
     /// Reads a text, which messages call `name`.
     pub fn parse(text: &str, name: &str) -> Result<Read, Faults> {
-        let loaded = load_with::<Config>(text, Some(&Config::schema()));
+        let loaded = load_with::<Config>(text, Some(Config::schema));
         let issues = match &loaded.value {
             Some(config) if loaded.complete() => config.check(),
             _ => Vec::new(),

@@ -2,7 +2,8 @@
 //! keys that are missing.
 
 use super::tree::{Id, Tree};
-use std::cell::RefCell;
+use serde_json::Value;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 /// One file being read.
@@ -12,7 +13,8 @@ pub(super) struct Session<'a> {
     /// Its text.
     pub(super) text: &'a str,
     /// What may stand in it, for help.
-    pub(super) schema: Option<&'a serde_json::Value>,
+    make_schema: Option<fn() -> Value>,
+    schema: OnceCell<Value>,
     marks: RefCell<Marks>,
 }
 
@@ -31,13 +33,19 @@ struct Marks {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(tree: &'a Tree, text: &'a str, schema: Option<&'a serde_json::Value>) -> Session<'a> {
+    pub(super) fn new(tree: &'a Tree, text: &'a str, make_schema: Option<fn() -> Value>) -> Session<'a> {
         Session {
             tree,
             text,
-            schema,
+            make_schema,
+            schema: OnceCell::new(),
             marks: RefCell::default(),
         }
+    }
+
+    /// What may stand in the file. It takes a moment to make, so only a file with faults has it made.
+    pub(super) fn schema(&self) -> Option<&Value> {
+        self.make_schema.map(|make| self.schema.get_or_init(make))
     }
 
     /// Leaves a value out from now on.

@@ -77,7 +77,7 @@ impl Session<'_> {
                     }
                     _ => at(format!("wrong value for {owner}"), first),
                 };
-                fault.helps(help)
+                fault.helps(help).helps(self.beside(id))
             }
             Kind::Shape { label, help } => {
                 at(format!("wrong form of {owner}"), label.clone()).help(help.as_str())

@@ -26,7 +26,8 @@ const FOREIGN: LevelFilter = LevelFilter::WARN;
 #[derive(Clone, PartialEq)]
 pub struct Levels {
     text: String,
-    targets: Targets,
+    // In a box: it is large, and part of what clap and the configuration hold.
+    targets: Box<Targets>,
 }
 
 /// A text that doesn't say levels.
@@ -98,7 +99,7 @@ impl FromStr for Levels {
             .with_target("mqttyd", ours);
         Ok(Levels {
             text: text.to_owned(),
-            targets: base.with_targets(named),
+            targets: Box::new(base.with_targets(named)),
         })
     }
 }
@@ -107,7 +108,11 @@ impl Levels {
     /// What MQTTYD_LOG says; `None` if nothing.
     pub fn of_environment() -> Result<Option<Levels>, WrongLevel> {
         match std::env::var_os("MQTTYD_LOG") {
-            Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some).map_err(WrongLevel::environment),
+            Some(text) if !text.is_empty() => text
+                .to_string_lossy()
+                .parse()
+                .map(Some)
+                .map_err(WrongLevel::environment),
             _ => Ok(None),
         }
     }

@@ -73,6 +73,14 @@ fn an_error_is_told_with_its_cause() {
 }
 
 #[test]
+fn a_library_is_named_and_can_only_warn() {
+    let entries = logged("info", || {
+        error!(target: "rumqttd::server::broker", error = "Recv(Disconnected)", "router-drop");
+    });
+    assert_eq!(entries, ["Warning rumqttd: router-drop error=Recv(Disconnected)"]);
+}
+
+#[test]
 fn a_library_that_floods_is_folded() {
     let entries = logged("info", || {
         for at in 0..100 {

@@ -121,7 +121,7 @@ async fn play(
     let text = configuration(bench.folder(), address);
     fs::write(&file, &text).context("failed to write the demonstration's configuration")?;
     let config = Config::parse(&text, &file.display().to_string())?.config;
-    match journal::start(&config.log, None, Vec::new()) {
+    match journal::start(&config.log, None, None) {
         // Who called has started it: then it goes where they want it.
         Ok(()) | Err(journal::Error::Twice) => {}
         Err(error) => return Err(error.into()),
