@@ -348,8 +348,9 @@ mod tests {
                     garbage.clear();
                 }
             }
-            prop_assume!(!matches!(config.until, Until::Silence(_)));
-            garbage_costs_no_frame(&Frame::Start(config).build(CHAR).unwrap(), &stream);
+            if !matches!(config.until, Until::Silence(_)) {
+                garbage_costs_no_frame(&Frame::Start(config).build(CHAR).unwrap(), &stream);
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Frames between a start and an end marker.
 
 use super::decoder::{Scene, Step};
-use super::escape::{Escape, Escaping, Met};
+pub use super::escape::{Escape, Stuff, Xor};
+use super::escape::{Escaping, Met};
 use super::marker::{Found, Marker, Size, compare, find};
 use super::seek::Lead;
 use super::{Damage, EncodeError, Error, Seal, open, within};
@@ -146,9 +147,10 @@ impl Method {
         let step = self.frame(scene);
         let leaves = matches!(step, Step::Skip(..) | Step::Frame { .. });
         if leaves && matches!(self.inside, Inside::Escaped(_)) {
-            // Where escapes are depends on where the frame began.
-            scene.progress.seen = 0;
-            scene.progress.escaped = false;
+            // Where escapes are depends on where the frame began; what was met says something all the same.
+            let progress = &mut *scene.progress;
+            progress.inner = progress.inner.max(std::mem::take(&mut progress.seen));
+            progress.escaped = false;
         }
         step
     }
@@ -211,10 +213,9 @@ impl Method {
                 }
             }
             Inside::Escaped(escaping) => {
-                let met = escaping.scan(bytes, from, &mut progress.escaped);
-                if let Met::Nothing(place) | Met::End(place) = met {
-                    progress.seen = place;
-                }
+                let met = escaping.scan(bytes, from, progress.inner, &mut progress.escaped);
+                let (Met::End(place) | Met::Start(place) | Met::Wrong(place) | Met::Nothing(place)) = met;
+                progress.seen = place;
                 Ok(met)
             }
             Inside::Plain => {
@@ -359,7 +360,7 @@ impl Method {
         } = &self.config;
         match &self.inside {
             Inside::Length(_) => true,
-            Inside::Escaped(escaping) => escaping.scan(wire, start.len(), &mut false) == Met::End(place),
+            Inside::Escaped(escaping) => escaping.scan(wire, start.len(), 0, &mut false) == Met::End(place),
             Inside::Plain => {
                 find(end, wire, start.len()) == Found::At(place)
                     && !(*restart && matches!(find(start, &wire[..place], 1), Found::At(_)))
