@@ -58,7 +58,11 @@ fn minute() -> Span {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { topic: root(), control: socket(), counters: minute() }
+        Config {
+            topic: root(),
+            control: socket(),
+            counters: minute(),
+        }
     }
 }
 
@@ -103,16 +107,21 @@ pub struct Gateway {
 pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let mut gateway = Gateway::start(config).await?;
     notify::ready();
+    notify::status(&format!(
+        "{} ports, {} listeners",
+        config.port.len(),
+        gateway.broker.addresses().len()
+    ));
     info!(ports = config.port.len(), "ready");
+    if config.port.is_empty() {
+        info!("no port is configured yet: `mqttyd ports` lists those of this machine");
+    }
     let result = tokio::select! {
         () = stop => Ok(()),
         error = gateway.supervise() => Err(error),
     };
     notify::stopping();
-    match &result {
-        Ok(()) => info!("stopping"),
-        Err(error) => error!("stopping: {error}"),
-    }
+    info!("stopping");
     gateway.stop().await;
     result
 }
@@ -130,7 +139,10 @@ impl Gateway {
             let name = name.to_owned();
             move |error| Error::Link(name, error)
         };
-        let (mut publisher, _) = broker.link("gateway", &[], 1).await.map_err(link("the gateway"))?;
+        let (mut publisher, _) = broker
+            .link("gateway", &[], 1)
+            .await
+            .map_err(link("the gateway"))?;
         let state = Topic::parse(&format!("{}/state", own.topic))?;
         announce(&mut publisher, &state, "online").await;
 
@@ -159,8 +171,10 @@ impl Gateway {
         let mut orders = Vec::new();
         for (name, port) in names.iter().zip(&config.port) {
             let filters = port::subscriptions(port);
-            let (publisher, subscriber) =
-                broker.link(&format!("port-{name}"), &filters, COMMANDS).await.map_err(link(name))?;
+            let (publisher, subscriber) = broker
+                .link(&format!("port-{name}"), &filters, COMMANDS)
+                .await
+                .map_err(link(name))?;
             let (order, inbox) = mpsc::channel(2);
             let parts = Parts {
                 publisher,
@@ -180,7 +194,15 @@ impl Gateway {
             });
             orders.push((name.clone(), order));
         }
-        Ok(Gateway { broker, publisher, state, ports, orders, helpers, stop_helpers })
+        Ok(Gateway {
+            broker,
+            publisher,
+            state,
+            ports,
+            orders,
+            helpers,
+            stop_helpers,
+        })
     }
 
     /// The broker, for those who want a link of their own.
@@ -257,7 +279,12 @@ impl Gateway {
 
 async fn announce(publisher: &mut Publisher, topic: &Topic, state: &'static str) {
     let payload = Bytes::from_static(state.as_bytes());
-    let message = Message { topic: topic.clone(), payload, qos: Qos::AtLeastOnce, retain: true };
+    let message = Message {
+        topic: topic.clone(),
+        payload,
+        qos: Qos::AtLeastOnce,
+        retain: true,
+    };
     match timeout(LINGER, publisher.publish(message)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("the gateway's state can't be published: {error}"),

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod field;
+pub mod fold;
 pub mod frame;
 pub mod gateway;
 pub mod journal;

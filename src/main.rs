@@ -17,7 +17,11 @@ fn main() -> ExitCode {
         Err(error) if nobody_reads(&error) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&error);
-            if is_configuration(&error) { ExitCode::from(WRONG_CONFIGURATION) } else { ExitCode::FAILURE }
+            if is_configuration(&error) {
+                ExitCode::from(WRONG_CONFIGURATION)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -37,7 +41,9 @@ fn tell(error: &anyhow::Error) {
 }
 
 fn is_configuration(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Faults>() || cause.is::<Wrong>() || cause.is::<WrongLevel>())
+    error
+        .chain()
+        .any(|cause| cause.is::<Faults>() || cause.is::<Wrong>() || cause.is::<WrongLevel>())
 }
 
 /// Whether it failed because stdout's reader has had enough, as in `mqttyd watch | head`.

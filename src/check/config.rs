@@ -32,7 +32,7 @@ pub struct Config {
     #[serde(default)]
     pub prefix: Octets,
     /// Bytes that stand after the check and are neither data nor covered, such as an end mark that the framing
-    /// left in place: [0x16] with M-Bus. Default none.
+    /// left in place: `[0x16]` with M-Bus. Default none.
     #[serde(default)]
     pub suffix: Octets,
     /// Where the check (with its prefix) begins: an offset into the content, negative from its end. Default: it

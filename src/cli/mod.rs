@@ -131,7 +131,12 @@ struct SchemaArgs {
 impl SchemaArgs {
     fn run(self) -> anyhow::Result<()> {
         let stdout = std::io::stdout().lock();
-        if self.reference { schema::page(stdout) } else { schema::schema(stdout) }.context(STDOUT)
+        if self.reference {
+            schema::page(stdout)
+        } else {
+            schema::schema(stdout)
+        }
+        .context(STDOUT)
     }
 }
 
@@ -151,7 +156,10 @@ struct PortsArgs {
 impl PortsArgs {
     fn run(self) -> anyhow::Result<()> {
         let config = self.config.read_if_there()?.unwrap_or_default();
-        let named = config.port.iter().map(|port| (port.name.as_str().to_owned(), port.serial()));
+        let named = config
+            .port
+            .iter()
+            .map(|port| (port.name.as_str().to_owned(), port.serial()));
         ports::run(&named.collect::<Vec<_>>()).context("failed to list the serial ports")
     }
 }
@@ -182,7 +190,12 @@ impl WatchArgs {
     fn run(self) -> anyhow::Result<()> {
         let socket = match self.socket {
             Some(socket) => socket,
-            None => self.config.read_if_there()?.map_or_else(gateway::Config::default, |config| config.gateway).control,
+            None => {
+                self.config
+                    .read_if_there()?
+                    .map_or_else(gateway::Config::default, |config| config.gateway)
+                    .control
+            }
         };
         let mut stdout = std::io::stdout().lock();
         let colour = colourful(&stdout);
@@ -218,7 +231,9 @@ impl ConfigFile {
 /// The configuration file: the one that is named, or the one of the environment, or the installed one.
 pub(crate) fn path_or_default(named: Option<&Path>) -> PathBuf {
     let environment = || std::env::var_os("MQTTYD_CONFIG").filter(|path| !path.is_empty());
-    named.map(Path::to_owned).unwrap_or_else(|| environment().map_or_else(|| CONFIG.into(), PathBuf::from))
+    named
+        .map(Path::to_owned)
+        .unwrap_or_else(|| environment().map_or_else(|| CONFIG.into(), PathBuf::from))
 }
 
 /// Whether it is for a person who wants colours.
@@ -231,7 +246,10 @@ const STDOUT: &str = "failed to write to stdout";
 /// Writes a whole text to stdout; a reader that has gone away is an error like any other.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).context(STDOUT)
+    stdout
+        .write_all(text.as_ref())
+        .and_then(|()| stdout.flush())
+        .context(STDOUT)
 }
 
 #[cfg(test)]
@@ -247,10 +265,21 @@ mod tests {
     #[test]
     fn every_command_says_what_it_does_with_an_example() {
         for command in Cli::command().get_subcommands() {
-            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let name = command.get_name();
-            assert!(after.contains(&format!("mqttyd {name}")), "`mqttyd {name} --help` shows no example");
-            assert!(command.get_about().is_some_and(|about| !about.to_string().is_empty()), "{name}");
+            assert!(
+                after.contains(&format!("mqttyd {name}")),
+                "`mqttyd {name} --help` shows no example"
+            );
+            assert!(
+                command
+                    .get_about()
+                    .is_some_and(|about| !about.to_string().is_empty()),
+                "{name}"
+            );
         }
     }
 

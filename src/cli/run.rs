@@ -43,7 +43,7 @@ impl Args {
         let levels = self
             .log
             .map_or_else(Levels::of_environment, |levels| Ok(Some(levels)))?;
-        journal::start(&config.log, levels, Some(Box::new(broker::losses())))?;
+        journal::start(&config.log, levels, Some(Box::new(broker::report())))?;
         journal::log_panics();
         info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
         for doubt in warnings.iter() {

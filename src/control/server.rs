@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How many may watch at once: people with a terminal, and a recorder. Each costs up to [`CHUNK`] of memory
+/// How many may watch at once: people with a terminal, and a recorder. Each costs up to 32 KiB of memory
 /// and its share of writing every line.
 pub const MAX_WATCHERS: usize = 16;
 

@@ -26,7 +26,8 @@ const FOREIGN: LevelFilter = LevelFilter::WARN;
 #[derive(Clone, PartialEq)]
 pub struct Levels {
     text: String,
-    targets: Targets,
+    // In a box: it is large, and part of what clap and the configuration hold.
+    targets: Box<Targets>,
 }
 
 /// A text that doesn't say levels.
@@ -95,10 +96,12 @@ impl FromStr for Levels {
         }
         let base = Targets::new()
             .with_default(ours.min(FOREIGN))
-            .with_target("mqttyd", ours);
+            .with_target("mqttyd", ours)
+            // It calls every client that leaves an error; the broker's room repeats what matters.
+            .with_target("rumqttd", LevelFilter::OFF);
         Ok(Levels {
             text: text.to_owned(),
-            targets: base.with_targets(named),
+            targets: Box::new(base.with_targets(named)),
         })
     }
 }
@@ -107,7 +110,11 @@ impl Levels {
     /// What MQTTYD_LOG says; `None` if nothing.
     pub fn of_environment() -> Result<Option<Levels>, WrongLevel> {
         match std::env::var_os("MQTTYD_LOG") {
-            Some(text) if !text.is_empty() => text.to_string_lossy().parse().map(Some).map_err(WrongLevel::environment),
+            Some(text) if !text.is_empty() => text
+                .to_string_lossy()
+                .parse()
+                .map(Some)
+                .map_err(WrongLevel::environment),
             _ => Ok(None),
         }
     }
@@ -220,9 +227,13 @@ mod tests {
     #[test]
     fn a_bare_level_is_for_us_and_libraries_warn() {
         assert!(event("debug", "mqttyd::port", log::Level::Debug));
-        assert!(!event("debug", "rumqttd::router", log::Level::Info));
-        assert!(event("debug", "rumqttd::router", log::Level::Warn));
-        assert!(!event("error", "rumqttd::router", log::Level::Warn));
+        assert!(!event("debug", "rustls::conn", log::Level::Info));
+        assert!(event("debug", "rustls::conn", log::Level::Warn));
+        assert!(!event("error", "rustls::conn", log::Level::Warn));
+        assert!(
+            !event("debug", "rumqttd::router", log::Level::Error),
+            "the broker's room repeats what matters"
+        );
         assert!(!event("off", "mqttyd", log::Level::Error));
     }
 

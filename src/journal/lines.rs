@@ -1,8 +1,8 @@
 //! From tracing's events and spans to entries of the log: which are wanted, their fields, their text.
 
-use super::fold::Bucket;
 use super::levels::{Levels, is_ours};
 use super::sink::Sink;
+use crate::fold::Bucket;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -134,14 +134,14 @@ impl Fields {
     }
 }
 
-/// Whether a message has a value in it as a word of its own.
+/// Whether a message has a value in it as a word of its own: not as a part of a path, but of a URL.
 fn says(message: &str, value: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
+    let ends_in_word = |text: &str| !text.ends_with("://") && text.chars().next_back().is_some_and(word);
     !value.is_empty()
         && message.match_indices(value).any(|(at, _)| {
-            let before = message[..at].chars().next_back();
             let after = message[at + value.len()..].chars().next();
-            !before.is_some_and(word) && !after.is_some_and(word)
+            !ends_in_word(&message[..at]) && !after.is_some_and(word)
         })
 }
 
@@ -199,6 +199,13 @@ impl Lines {
 
     fn write(&self, mut entry: Entry) {
         if !is_ours(&entry.target) {
+            // Its errors are about one client or one call; whether a person must act is for us to say.
+            if entry.priority == Priority::Error {
+                entry.priority = Priority::Warning;
+            }
+            let library = entry.target.split("::").next().unwrap_or_default();
+            entry.text.insert_str(0, &format!("{library}: "));
+            entry.told += library.len() + 2;
             let place = (entry.target.clone(), entry.line);
             let mut places = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
             if places.len() >= FOREIGN_PLACES && !places.contains_key(&place) {
@@ -442,5 +449,7 @@ mod tests {
     fn a_message_that_is_cut_in_a_character_does_not_panic() {
         assert!(!says("grüße", "ü"));
         assert!(says("ü: open", "ü"));
+        assert!(says("listening: mqtt://[::1]:1883 (MQTT 5)", "[::1]:1883"));
+        assert!(!says("published to home/air", "air"));
     }
 }

@@ -7,7 +7,6 @@
 //! Priorities: `error!` is 3 (err), `warn!` 4 (warning), `info!` 6 (info), or 5 (notice) with the field
 //! `notice = true`, `debug!` and `trace!` 7 (debug).
 
-mod fold;
 mod levels;
 mod lines;
 mod panics;
@@ -15,7 +14,6 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use fold::Run;
 pub use levels::{Levels, WrongLevel};
 pub use lines::Listener;
 pub use panics::log_panics;
@@ -40,7 +38,8 @@ pub struct Config {
     /// What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`. Default `info`: every change of
     /// state, nothing per frame. A part of the daemon, or a library under it, may have a level of its own after
     /// a comma: `"info,mqttyd::port=debug"`, `"info,rumqttd=info"`. A level that names no part is for
-    /// mqttyd itself: libraries stay at `warn` unless named. The environment variable MQTTYD_LOG overrides
+    /// mqttyd itself: libraries stay at `warn` unless named (rumqttd at `off`: the broker's own lines repeat
+    /// what matters of it). The environment variable MQTTYD_LOG overrides
     /// this. Change it while looking for a fault.
     pub level: Levels,
     /// Where the log goes. Default `auto`: to the systemd journal if systemd connected the daemon to it, else

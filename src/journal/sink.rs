@@ -44,7 +44,11 @@ impl Sink {
 /// Says something on stderr before there is a log, or beside it; under systemd as an error, line by line.
 pub fn complain(text: &str) {
     let mark = if connected_to_journal() { "<3>" } else { "" };
-    let lines: String = text.trim_end().lines().map(|line| format!("{mark}{line}\n")).collect();
+    let lines: String = text
+        .trim_end()
+        .lines()
+        .map(|line| format!("{mark}{line}\n"))
+        .collect();
     // Nobody is left to hear that stderr is closed.
     let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }

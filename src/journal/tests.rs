@@ -73,10 +73,18 @@ fn an_error_is_told_with_its_cause() {
 }
 
 #[test]
+fn a_library_is_named_and_can_only_warn() {
+    let entries = logged("info", || {
+        error!(target: "rustls::conn", error = "Recv(Disconnected)", "dropped");
+    });
+    assert_eq!(entries, ["Warning rustls: dropped error=Recv(Disconnected)"]);
+}
+
+#[test]
 fn a_library_that_floods_is_folded() {
     let entries = logged("info", || {
         for at in 0..100 {
-            warn!(target: "rumqttd::router::routing", "Read cursor start jumped from 0 to {at}");
+            warn!(target: "rustls::conn", "Read cursor start jumped from 0 to {at}");
         }
     });
     assert_eq!(entries.len(), 10);

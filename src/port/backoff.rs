@@ -18,7 +18,10 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Waits that start anew; `seed` makes those of several ports differ.
     pub(crate) fn new(seed: u64) -> Backoff {
-        Backoff { tries: 0, seed: seed | 1 }
+        Backoff {
+            tries: 0,
+            seed: seed | 1,
+        }
     }
 
     /// How long to wait now, after one more failure.

@@ -278,7 +278,10 @@ impl<'de> Deserialize<'de> for QueueLength {
         let n = i64::deserialize(deserializer)?;
         match usize::try_from(n) {
             Ok(n @ 1..=10_000) => Ok(QueueLength(n)),
-            _ => Err(de::Error::invalid_value(de::Unexpected::Signed(n), &"a length from 1 to 10000")),
+            _ => Err(de::Error::invalid_value(
+                de::Unexpected::Signed(n),
+                &"a length from 1 to 10000",
+            )),
         }
     }
 }
@@ -326,5 +329,29 @@ impl JsonSchema for QueueLength {
             "minimum": 1,
             "maximum": 10000,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_shows_the_defaults() {
+        let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
+        let default = |key: &str| schema["properties"][key]["default"].clone();
+        assert_eq!(default("baud"), 9600);
+        assert_eq!(default("data-bits"), 8);
+        assert_eq!(default("parity"), "none");
+        assert_eq!(default("low-latency"), true);
+    }
+
+    #[test]
+    fn a_port_is_named_by_one_level_of_a_topic() {
+        let name = |text: &str| toml::from_str::<Config>(&format!("name = {text:?}")).map(|port| port.name);
+        assert_eq!(name("meter-3").unwrap().as_str(), "meter-3");
+        for wrong in ["", "a/b", "a+", "#", "a b", &"x".repeat(65)] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn json_has_the_names_that_the_reference_gives() {
-        let mut counters = Counters { frames: 3, ..Counters::default() };
+        let mut counters = Counters {
+            frames: 3,
+            ..Counters::default()
+        };
         counters.damage("check");
         counters.damage("check");
         counters.drop_command("queue-full");

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     /// It was retained: it would come again at each start.
-    #[error("a retained command is refused, since it would come again at every start; publish it without retain, or set `accept-retained = true`")]
+    #[error(
+        "a retained command is refused, since it would come again at every start; publish it without retain, or set `accept-retained = true`"
+    )]
     Retained,
     /// The payload makes no bytes.
     #[error("{0}")]
@@ -62,12 +64,19 @@ impl Downlink {
                 expire: command.expire.into(),
             })
             .collect();
-        Downlink { entries, framing, check }
+        Downlink {
+            entries,
+            framing,
+            check,
+        }
     }
 
     /// Makes the frame of a message. `None`: no entry is for its topic.
     pub(crate) fn frame(&self, message: &Message, now: Instant) -> Option<Result<Queued, Refused>> {
-        let entry = self.entries.iter().position(|entry| entry.filter.matches(&message.topic))?;
+        let entry = self
+            .entries
+            .iter()
+            .position(|entry| entry.filter.matches(&message.topic))?;
         Some(self.encode(entry, message, now))
     }
 
@@ -81,14 +90,24 @@ impl Downlink {
             .bytes(&message.topic, &entry.filter, &message.payload)
             .map_err(Refused::Payload)?;
         let mut frame = Vec::with_capacity(data.len() + 16);
-        self.framing.encode(&data, &self.check, &mut frame).map_err(Refused::Frame)?;
-        Ok(Queued { topic: message.topic.clone(), frame, entry: index, expires: now + entry.expire })
+        self.framing
+            .encode(&data, &self.check, &mut frame)
+            .map_err(Refused::Frame)?;
+        Ok(Queued {
+            topic: message.topic.clone(),
+            frame,
+            entry: index,
+            expires: now + entry.expire,
+        })
     }
 }
 
 /// What the broker is asked for.
 pub(crate) fn subscriptions(commands: &[Command]) -> Vec<(Filter, Qos)> {
-    commands.iter().map(|command| (command.topic.clone(), command.qos)).collect()
+    commands
+        .iter()
+        .map(|command| (command.topic.clone(), command.qos))
+        .collect()
 }
 
 /// What the queue is asked for.
@@ -130,9 +149,13 @@ mod tests {
 
     #[test]
     fn a_command_is_templated_and_framed() {
-        let down = downlink("[[command]]\ntopic = 'scale/+/set'\npayload = { template = 'SET {1} {payload}' }");
+        let down =
+            downlink("[[command]]\ntopic = 'scale/+/set'\npayload = { template = 'SET {1} {payload}' }");
         let now = Instant::now();
-        let queued = down.frame(&message("scale/3/set", "on", false), now).unwrap().unwrap();
+        let queued = down
+            .frame(&message("scale/3/set", "on", false), now)
+            .unwrap()
+            .unwrap();
         assert_eq!(queued.frame, b"SET 3 on\n");
         assert!(queued.expires > now);
         assert!(down.frame(&message("other", "on", false), now).is_none());
@@ -142,8 +165,20 @@ mod tests {
     fn retained_and_unframeable_commands_are_refused_with_the_reason() {
         let down = downlink("[[command]]\ntopic = 'a'\n[[command]]\ntopic = 'b'\naccept-retained = true");
         let now = Instant::now();
-        assert_eq!(down.frame(&message("a", "x", true), now).unwrap().unwrap_err().name(), "retained");
+        assert_eq!(
+            down.frame(&message("a", "x", true), now)
+                .unwrap()
+                .unwrap_err()
+                .name(),
+            "retained"
+        );
         assert!(down.frame(&message("b", "x", true), now).unwrap().is_ok());
-        assert_eq!(down.frame(&message("a", "x\ny", false), now).unwrap().unwrap_err().name(), "frame");
+        assert_eq!(
+            down.frame(&message("a", "x\ny", false), now)
+                .unwrap()
+                .unwrap_err()
+                .name(),
+            "frame"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! One serial port's life: find it, open it, run it both ways; when it is gone, wait until it is back.
 //!
 //! A port is one task that owns its device, its decoder, its queue and its link to the broker. It waits in one
-//! place ([`Port::event`]) for whatever comes first, so nothing that is slow holds up the rest: while the broker
+//! place (`Port::event`) for whatever comes first, so nothing that is slow holds up the rest: while the broker
 //! is behind, reading pauses and commands go on; while the device takes no bytes, frames go on.
 
 mod backoff;
@@ -14,11 +14,11 @@ mod up;
 pub use config::Config;
 
 use crate::broker::{Message, Publisher, Qos, Refused as Unaccepted, Subscriber};
+use crate::causes::Causes;
 use crate::check::{self, Check};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::fold::Run;
 use crate::frame::{self, Decoder, Framing, Item};
-use crate::causes::Causes;
-use crate::journal::Run;
 use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
@@ -132,7 +132,10 @@ enum Attempt {
     /// There is no such device now.
     Absent(String),
     /// There is one, and it can't be used now.
-    Refused { state: &'static str, why: String },
+    Refused {
+        state: &'static str,
+        why: String,
+    },
 }
 
 /// How a time with an open port ended.
@@ -163,10 +166,16 @@ impl Port {
         let name: Arc<str> = config.name.as_str().into();
         let serial = config.serial();
         let char_time = serial.char_time();
-        let framing: Framing =
-            config.frame.build(char_time).map_err(|error| Error::Frame(name.to_string(), error))?;
+        let framing: Framing = config
+            .frame
+            .build(char_time)
+            .map_err(|error| Error::Frame(name.to_string(), error))?;
         let check = match &config.check {
-            Some(check) => Some(check.build().map_err(|error| Error::Check(name.to_string(), error))?),
+            Some(check) => Some(
+                check
+                    .build()
+                    .map_err(|error| Error::Check(name.to_string(), error))?,
+            ),
             None => None,
         };
         Ok(Port {
@@ -255,7 +264,10 @@ impl Port {
                 match error {
                     OpenError::NotThere { .. } => Attempt::Absent(why),
                     OpenError::Busy { .. } => Attempt::Refused { state: "busy", why },
-                    _ => Attempt::Refused { state: "failing", why },
+                    _ => Attempt::Refused {
+                        state: "failing",
+                        why,
+                    },
                 }
             }
         }
@@ -278,7 +290,11 @@ impl Port {
             self.counters.damage("cut-off");
         }
         if let Some(queued) = self.outbox.abandon() {
-            self.drop_command("cut-off", &queued.topic, "the port went while it was being written");
+            self.drop_command(
+                "cut-off",
+                &queued.topic,
+                "the port went while it was being written",
+            );
         }
         // A node without hardware behind it opens, and fails at the first read: say so once.
         let failing = self.received == 0 && now() - self.opened_at < SHORT;
@@ -391,8 +407,16 @@ impl Port {
     async fn event(&mut self, line: Option<&mut serial::Port>, read: bool, until: Option<Instant>) -> Event {
         let deadline = [
             until,
-            if line.is_some() { self.decoder.deadline() } else { None },
-            if line.is_some() { self.outbox.quiet(now()) } else { None },
+            if line.is_some() {
+                self.decoder.deadline()
+            } else {
+                None
+            },
+            if line.is_some() {
+                self.outbox.quiet(now())
+            } else {
+                None
+            },
             self.outbox.expiry(),
             self.counters_due,
         ]
@@ -407,8 +431,21 @@ impl Port {
             }
         }
         let read = read && self.held.is_empty();
-        let Port { parts, held, decoder, outbox, timer, .. } = self;
-        let Parts { publisher, subscriber, changes, orders, .. } = parts;
+        let Port {
+            parts,
+            held,
+            decoder,
+            outbox,
+            timer,
+            ..
+        } = self;
+        let Parts {
+            publisher,
+            subscriber,
+            changes,
+            orders,
+            ..
+        } = parts;
         let mut line = line;
         tokio::select! {
             order = orders.recv() => Event::Order(order),
@@ -425,7 +462,19 @@ impl Port {
 
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     fn decode(&mut self) {
-        let Port { name, decoder, check, uplink, parts, held, counters, stamp, damaged, unpublished, .. } = self;
+        let Port {
+            name,
+            decoder,
+            check,
+            uplink,
+            parts,
+            held,
+            counters,
+            stamp,
+            damaged,
+            unpublished,
+            ..
+        } = self;
         while held.is_empty() {
             let Some(item) = decoder.next(&*check) else { return };
             match item {
@@ -452,7 +501,11 @@ impl Port {
                         }
                     });
                     if parts.tap.watched() {
-                        let verdict = if entries > 0 { Verdict::Published } else { Verdict::Skipped };
+                        let verdict = if entries > 0 {
+                            Verdict::Published
+                        } else {
+                            Verdict::Skipped
+                        };
                         see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
                     }
                     if let Some(count) = damaged.good() {
@@ -469,7 +522,14 @@ impl Port {
                         );
                     }
                     if parts.tap.watched() {
-                        see(&parts.tap, name, *stamp, Direction::Up, bytes, Verdict::Damaged(why.name()));
+                        see(
+                            &parts.tap,
+                            name,
+                            *stamp,
+                            Direction::Up,
+                            bytes,
+                            Verdict::Damaged(why.name()),
+                        );
                     }
                 }
             }
@@ -531,7 +591,9 @@ impl Port {
     fn changed(&mut self) {
         if self.counters_due.is_none() {
             let now = now();
-            let due = self.counters_said.map_or(now, |said| said + self.parts.counters_every);
+            let due = self
+                .counters_said
+                .map_or(now, |said| said + self.parts.counters_every);
             self.counters_due = Some(due.max(now + Duration::from_millis(100)));
         }
     }
@@ -554,13 +616,25 @@ impl Port {
         let topic = self.parts.state.clone();
         self.publish_own(topic, Bytes::from_static(state.as_bytes()));
         if self.parts.tap.watched() {
-            see(&self.parts.tap, &self.name, SystemTime::now(), Direction::Up, &[], Verdict::State(state.into()));
+            see(
+                &self.parts.tap,
+                &self.name,
+                SystemTime::now(),
+                Direction::Up,
+                &[],
+                Verdict::State(state.into()),
+            );
         }
     }
 
     /// A retained message about the port itself, behind whatever is held.
     fn publish_own(&mut self, topic: Topic, payload: Bytes) {
-        let message = Message { topic, payload, qos: Qos::AtLeastOnce, retain: true };
+        let message = Message {
+            topic,
+            payload,
+            qos: Qos::AtLeastOnce,
+            retain: true,
+        };
         if let Offered::Refused(why) = offer(&mut self.parts.publisher, &mut self.held, message) {
             error!(port = %self.name, "the port's state can't be published: {why}");
         }
@@ -568,7 +642,14 @@ impl Port {
 
     fn see_down(&self, bytes: &[u8], verdict: Verdict) {
         if self.parts.tap.watched() {
-            see(&self.parts.tap, &self.name, SystemTime::now(), Direction::Down, bytes, verdict);
+            see(
+                &self.parts.tap,
+                &self.name,
+                SystemTime::now(),
+                Direction::Down,
+                bytes,
+                verdict,
+            );
         }
     }
 }
@@ -623,10 +704,10 @@ fn poll_line(
     outbox: &mut Outbox,
     read: bool,
 ) -> Poll<Event> {
-    if let Next::Write(bytes) = outbox.next(now()) {
-        if let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes) {
-            return Poll::Ready(Event::Wrote(result));
-        }
+    if let Next::Write(bytes) = outbox.next(now())
+        && let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes)
+    {
+        return Poll::Ready(Event::Wrote(result));
     }
     if read {
         let mut buffer = ReadBuf::new(decoder.space());
@@ -638,5 +719,11 @@ fn poll_line(
 }
 
 fn see(tap: &Tap, port: &Arc<str>, time: SystemTime, direction: Direction, bytes: &[u8], verdict: Verdict) {
-    tap.send(Seen { time, port: port.clone(), direction, bytes: Bytes::copy_from_slice(bytes), verdict });
+    tap.send(Seen {
+        time,
+        port: port.clone(),
+        direction,
+        bytes: Bytes::copy_from_slice(bytes),
+        verdict,
+    });
 }

@@ -52,19 +52,32 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// An empty queue for entries of these policies, on a line whose character takes `char_time`.
     pub(crate) fn new(policies: Vec<Policy>, char_time: Duration) -> Outbox {
-        Outbox { policies, char_time, queue: VecDeque::new(), writing: None, quiet_until: None }
+        Outbox {
+            policies,
+            char_time,
+            queue: VecDeque::new(),
+            writing: None,
+            quiet_until: None,
+        }
     }
 
     /// Takes a frame. What did not find room is handed back: this one, or the oldest of its entry.
     pub(crate) fn push(&mut self, queued: Queued) -> Result<(), Queued> {
         let policy = self.policies[queued.entry];
-        let waiting = self.queue.iter().filter(|other| other.entry == queued.entry).count();
+        let waiting = self
+            .queue
+            .iter()
+            .filter(|other| other.entry == queued.entry)
+            .count();
         if waiting < policy.queue {
             self.queue.push_back(queued);
             return Ok(());
         }
         let oldest = self.queue.iter().position(|other| other.entry == queued.entry);
-        match oldest.filter(|_| policy.drop_oldest).and_then(|at| self.queue.remove(at)) {
+        match oldest
+            .filter(|_| policy.drop_oldest)
+            .and_then(|at| self.queue.remove(at))
+        {
             Some(oldest) => {
                 self.queue.push_back(queued);
                 Err(oldest)
@@ -86,7 +99,8 @@ impl Outbox {
 
     /// Until when the line has to be silent, if something waits for that.
     pub(crate) fn quiet(&self, now: Instant) -> Option<Instant> {
-        self.quiet_until.filter(|until| *until > now && self.writing.is_none() && !self.queue.is_empty())
+        self.quiet_until
+            .filter(|until| *until > now && self.writing.is_none() && !self.queue.is_empty())
     }
 
     /// What to do at `now`.
@@ -152,11 +166,26 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn queued(text: &str, entry: usize, expires: Instant) -> Queued {
-        Queued { topic: Topic::parse("a").unwrap(), frame: text.as_bytes().to_vec(), entry, expires }
+        Queued {
+            topic: Topic::parse("a").unwrap(),
+            frame: text.as_bytes().to_vec(),
+            entry,
+            expires,
+        }
     }
 
     fn outbox(queue: usize, drop_oldest: bool, spacing: Duration) -> Outbox {
-        Outbox::new(vec![Policy { queue, drop_oldest, spacing }; 2], MS)
+        Outbox::new(
+            vec![
+                Policy {
+                    queue,
+                    drop_oldest,
+                    spacing
+                };
+                2
+            ],
+            MS,
+        )
     }
 
     #[test]
@@ -165,7 +194,11 @@ mod tests {
         let mut newest = outbox(1, false, Duration::ZERO);
         assert_eq!(newest.push(queued("a", 0, now)), Ok(()));
         assert_eq!(newest.push(queued("b", 0, now)).unwrap_err().frame, b"b");
-        assert_eq!(newest.push(queued("c", 1, now)), Ok(()), "another entry has room of its own");
+        assert_eq!(
+            newest.push(queued("c", 1, now)),
+            Ok(()),
+            "another entry has room of its own"
+        );
 
         let mut oldest = outbox(1, true, Duration::ZERO);
         assert_eq!(oldest.push(queued("a", 0, now)), Ok(()));

@@ -17,7 +17,10 @@ pub(crate) enum Unpublished {
     Payload { template: String, source: field::Error },
     /// The values of the frame make no topic.
     #[error("{template}: {source}")]
-    Topic { template: String, source: topic::RenderError },
+    Topic {
+        template: String,
+        source: topic::RenderError,
+    },
 }
 
 /// The publish entries of a port.
@@ -50,7 +53,11 @@ impl Uplink {
     /// The entries of the port of this name.
     pub(crate) fn new(port: Arc<str>, entries: &[Publish]) -> Uplink {
         let entries = entries.iter().map(Entry::new).collect();
-        Uplink { port, entries, seq: 0 }
+        Uplink {
+            port,
+            entries,
+            seq: 0,
+        }
     }
 
     /// Makes the messages of one good frame whose last byte came at `time`, and hands each to `send`.
@@ -76,7 +83,11 @@ impl Uplink {
                 Condition::Prefix(_) | Condition::Matches(_) => continue,
             };
             count += 1;
-            let context = Context { port: &self.port, time, seq };
+            let context = Context {
+                port: &self.port,
+                time,
+                seq,
+            };
             send(entry.message(frame, &context, captures.as_ref()));
         }
         count
@@ -91,7 +102,11 @@ impl Entry {
             Some(When::Regex(pattern)) => {
                 let named = publish.topic.names().any(|name| !Publish::NAMES.contains(&name));
                 let regex = pattern.regex().clone();
-                if named { Condition::Captures(regex) } else { Condition::Matches(regex) }
+                if named {
+                    Condition::Captures(regex)
+                } else {
+                    Condition::Matches(regex)
+                }
             }
         };
         Entry {
@@ -124,12 +139,23 @@ impl Entry {
                 "seq" => Some(seq),
                 group => captures?.name(group).map(|found| found.as_bytes()),
             })
-            .map_err(|source| Unpublished::Topic { template: template(), source })?;
+            .map_err(|source| Unpublished::Topic {
+                template: template(),
+                source,
+            })?;
         let payload = self
             .payload
             .render(frame, context)
-            .map_err(|source| Unpublished::Payload { template: template(), source })?;
-        Ok(Message { topic, payload, qos: self.qos, retain: self.retain })
+            .map_err(|source| Unpublished::Payload {
+                template: template(),
+                source,
+            })?;
+        Ok(Message {
+            topic,
+            payload,
+            qos: self.qos,
+            retain: self.retain,
+        })
     }
 }
 
@@ -181,7 +207,10 @@ mod tests {
             ]
         );
         assert_eq!(messages(&mut uplink, b"?").len(), 1);
-        assert_eq!(messages(&mut uplink, b"a/b=1")[1], Ok(("home/a%2Fb/value".into(), b"a/b=1".to_vec())));
+        assert_eq!(
+            messages(&mut uplink, b"a/b=1")[1],
+            Ok(("home/a%2Fb/value".into(), b"a/b=1".to_vec()))
+        );
     }
 
     #[test]

@@ -28,8 +28,14 @@ struct Folder(PathBuf);
 impl Bench {
     /// An empty bench, in a folder of its own that only this user may enter.
     pub(super) fn new() -> io::Result<Bench> {
-        let folder = std::env::temp_dir().join(format!("mqttyd-demo-{}", std::process::id()));
-        Bench::at(folder)
+        let name = |n: u32| std::env::temp_dir().join(format!("mqttyd-demo-{}-{n}", std::process::id()));
+        // A killed demonstration leaves its folder, and numbers of processes come again.
+        let mut tries = (0..100).map(|n| Bench::at(name(n)));
+        let taken =
+            |made: &io::Result<Bench>| matches!(made, Err(e) if e.kind() == io::ErrorKind::AlreadyExists);
+        tries
+            .find(|made| !taken(made))
+            .unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
     }
 
     pub(super) fn at(folder: PathBuf) -> io::Result<Bench> {

@@ -6,7 +6,7 @@ mod devices;
 mod page;
 
 use super::print;
-use crate::broker::{Message, Publisher, Qos, Subscriber};
+use crate::broker::{self, Message, Publisher, Qos, Subscriber};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::journal;
@@ -121,7 +121,7 @@ async fn play(
     let text = configuration(bench.folder(), address);
     fs::write(&file, &text).context("failed to write the demonstration's configuration")?;
     let config = Config::parse(&text, &file.display().to_string())?.config;
-    match journal::start(&config.log, None, Vec::new()) {
+    match journal::start(&config.log, None, Some(Box::new(broker::report()))) {
         // Who called has started it: then it goes where they want it.
         Ok(()) | Err(journal::Error::Twice) => {}
         Err(error) => return Err(error.into()),

@@ -36,6 +36,8 @@ impl<'a, W: Write> Page<'a, W> {
             ip => ip,
         };
         let port = address.port();
+        // As it was called, since it need not be installed yet.
+        let program = std::env::args().next().unwrap_or_else(|| "mqttyd".to_owned());
         let folder = folder.display();
         let title = |text: &str| paint(self.colour, "1", text);
         let note = if moved {
@@ -55,7 +57,7 @@ impl<'a, W: Write> Page<'a, W> {
 
   mosquitto_sub -h {host} -p {port} -v -t 'demo/#'
   mosquitto_pub -h {host} -p {port} -t demo/lamp/set -m 'LED on'
-  mqttyd watch --socket {folder}/control.sock
+  {program} watch --socket {folder}/control.sock
 
   or in Python (pip install paho-mqtt):
   python3 -c 'import paho.mqtt.subscribe as s; s.callback(lambda c, u, m: print(m.topic, m.payload), \"demo/#\", hostname=\"{host}\", port={port})'

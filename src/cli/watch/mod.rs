@@ -16,16 +16,8 @@ pub(crate) use table::clean;
 /// The longest line that is read: a gateway sends no frame of 8 MiB, so that what does is no gateway.
 const MAX_LINE: u64 = 16 << 20;
 
-const EXAMPLE: &str = "\
-Examples:
-  mqttyd watch                             everything that passes
-  mqttyd watch --port scale --full         one port, long frames whole
-  mqttyd watch --bad                       what is damaged or refused, and why
-  mqttyd watch --json -n 1000 > day.jsonl  a recording of 1,000 frames";
-
-/// Show what passes on the ports of a running gateway
+/// What to watch, and how to show it.
 #[derive(clap::Args, Clone, Debug, Default)]
-#[command(after_help = EXAMPLE)]
 pub struct Options {
     /// Only this port; may be given several times. All ports when it is not given
     #[arg(long = "port", short, value_name = "NAME")]
@@ -69,6 +61,9 @@ pub struct Options {
 /// # Errors
 /// When no gateway is there, when it may not be asked, when it refuses the request or vanishes.
 pub fn run(socket: &Path, options: &Options, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
+    if socket.as_os_str().is_empty() {
+        bail!("the gateway has no control socket: its configuration turns it off (`control` in `[gateway]`)");
+    }
     let mut stream = UnixStream::connect(socket).map_err(|error| advise(socket, error))?;
     let mut request = serde_json::to_vec(&options.request()).context("failed to write the request")?;
     request.push(b'\n');
@@ -355,6 +350,7 @@ mod tests {
         ");
         let denied = advise(Path::new("/no/such"), ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.contains("not for this user\nrun it with sudo"), "{denied}");
+        assert!(said(Path::new("")).contains("turns it off"));
         assert_eq!(group(0), "root");
         assert_eq!(group(4_000_000_000), "4000000000");
     }

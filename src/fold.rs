@@ -11,7 +11,7 @@ const EVERY: Duration = Duration::from_secs(10);
 ///
 /// ```
 /// # use std::time::Instant;
-/// let (mut run, now) = (mqttyd::journal::Run::default(), Instant::now());
+/// let (mut run, now) = (mqttyd::fold::Run::default(), Instant::now());
 /// assert_eq!(run.fault(now), Some(1)); // log it: it broke
 /// assert_eq!(run.fault(now), None); // still broken, known already
 /// assert_eq!(run.good(), Some(2)); // log it: it is well again, there were 2
@@ -57,7 +57,7 @@ impl Run {
 
 /// A line at a time, a few at once, and not more often than that for long.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     left: u32,
     burst: u32,
     every: Duration,
@@ -65,7 +65,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(burst: u32, every: Duration) -> Bucket {
+    pub(crate) fn new(burst: u32, every: Duration) -> Bucket {
         Bucket {
             left: burst,
             burst,
@@ -75,7 +75,7 @@ impl Bucket {
     }
 
     /// Takes a line, if there is one left.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let filled = *self.filled.get_or_insert(now);
         let gained = now.saturating_duration_since(filled).as_nanos() / self.every.as_nanos();
         if gained > 0 {
