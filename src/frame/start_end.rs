@@ -1,7 +1,8 @@
 //! Frames between a start and an end marker.
 
 use super::decoder::{Scene, Step};
-use super::escape::{Escape, Escaping, Met};
+pub use super::escape::{Escape, Stuff, Xor};
+use super::escape::{Escaping, Met};
 use super::marker::{Found, Marker, Size, compare, find};
 use super::seek::Lead;
 use super::{Damage, EncodeError, Error, Seal, open, within};
