@@ -19,12 +19,14 @@ impl Config {
         for (i, port) in self.port.iter().enumerate() {
             issues.extend(of_serial(i, port));
             issues.extend(of_bytes(i, port));
+            let reach: Vec<Option<Filter>> =
+                port.publish.iter().map(|publish| reach(port, publish)).collect();
             for (j, publish) in port.publish.iter().enumerate() {
-                issues.extend(self.check_publish(i, j, port, publish));
-                issues.extend(said_twice(i, j, &port.publish));
+                issues.extend(self.check_publish(i, j, publish, reach[j].as_ref()));
             }
-            for (j, command) in port.command.iter().enumerate() {
-                issues.extend(self.check_command(i, j, port, command));
+            issues.extend(said_twice(i, &port.publish));
+            for j in 0..port.command.len() {
+                issues.extend(self.check_command(i, j, port, &reach));
             }
             if port.publish.is_empty() && port.command.is_empty() {
                 let title = format!("the port `{}` does nothing", port.name);
@@ -135,7 +137,7 @@ impl Config {
         issues
     }
 
-    fn check_publish(&self, i: usize, j: usize, port: &port::Config, publish: &Publish) -> Vec<Issue> {
+    fn check_publish(&self, i: usize, j: usize, publish: &Publish, reach: Option<&Filter>) -> Vec<Issue> {
         let topic = format!("port[{i}].publish[{j}].topic");
         let known = publish.names();
         let mut issues = Vec::new();
@@ -161,12 +163,12 @@ impl Config {
                     .help(format!("for the braces themselves: `{{{{{name}}}}}`")),
             });
         }
-        let Some(filter) = reach(port, publish) else {
+        let Some(filter) = reach else {
             return issues;
         };
         let root = self.gateway.topic.as_str();
         let below = Filter::parse(&format!("{root}/#"));
-        if below.is_ok_and(|below| below.overlaps(&filter)) && !filter.as_str().starts_with('+') {
+        if below.is_ok_and(|below| below.overlaps(filter)) && !filter.as_str().starts_with('+') {
             let label = format!("`{root}/...` is where the gateway speaks of itself");
             let issue = Issue::at(topic, "this topic lies among the gateway's own", label)
                 .needs(format!("port[{i}].name"))
@@ -180,7 +182,8 @@ impl Config {
         issues
     }
 
-    fn check_command(&self, i: usize, j: usize, port: &port::Config, command: &port::Command) -> Vec<Issue> {
+    fn check_command(&self, i: usize, j: usize, port: &port::Config, reach: &[Option<Filter>]) -> Vec<Issue> {
+        let command = &port.command[j];
         let path = format!("port[{i}].command[{j}]");
         let mut issues = Vec::new();
         if let Err(error) = command.payload.check(&command.topic) {
@@ -194,13 +197,11 @@ impl Config {
                 .also(format!("{path}.topic"), "the filter"),
             );
         }
-        let own = |(k, publish): (usize, &Publish)| {
-            let filter = reach(port, publish)?;
-            filter
-                .overlaps(&command.topic)
-                .then_some((k, filter.wildcards() > 0))
-        };
-        if let Some((k, perhaps)) = port.publish.iter().enumerate().find_map(own) {
+        let own = reach.iter().enumerate().filter_map(|(k, filter)| {
+            let filter = filter.as_ref().filter(|filter| filter.overlaps(&command.topic))?;
+            Some((k, filter.wildcards() > 0))
+        });
+        if let Some((k, perhaps)) = own.min_by_key(|(_, perhaps)| *perhaps) {
             let would = if perhaps { "could" } else { "would" };
             let title = format!(
                 "the port `{}` {would} be sent what it publishes itself",
@@ -250,12 +251,26 @@ fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
     Filter::parse(&levels.join("/")).ok()
 }
 
-fn said_twice(i: usize, j: usize, entries: &[Publish]) -> Option<Issue> {
-    let k = entries[..j].iter().position(|other| *other == entries[j])?;
-    let title = "each frame would be published twice on one topic";
-    let issue = Issue::at(format!("port[{i}].publish[{j}]"), title, "says the same again")
-        .also(format!("port[{i}].publish[{k}]"), "first here");
-    Some(issue.warning())
+/// Entries that say the same as one before them.
+fn said_twice(i: usize, entries: &[Publish]) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut before: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (j, entry) in entries.iter().enumerate() {
+        let same_topic = before.entry(entry.topic.as_str()).or_default();
+        match same_topic.iter().find(|k| entries[**k] == *entry) {
+            Some(k) => issues.push(
+                Issue::at(
+                    format!("port[{i}].publish[{j}]"),
+                    "each frame would be published twice on one topic",
+                    "says the same again",
+                )
+                .also(format!("port[{i}].publish[{k}]"), "first here")
+                .warning(),
+            ),
+            None => same_topic.push(j),
+        }
+    }
+    issues
 }
 
 /// Remembers who is the first of this kind and name, and says who was it.

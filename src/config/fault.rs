@@ -80,6 +80,14 @@ impl Faults {
     /// Puts the faults of a file in order. Every place is brought inside the text.
     pub(crate) fn new(name: &str, text: &str, mut list: Vec<Fault>, warning: bool) -> Faults {
         for fault in &mut list {
+            let also = fault.also.iter_mut().map(|(_, label)| label);
+            for words in [&mut fault.title, &mut fault.label]
+                .into_iter()
+                .chain(also)
+                .chain(&mut fault.help)
+            {
+                shorten(words);
+            }
             fault.span = fault.span.take().map(|span| within(text, span));
             fault
                 .also
@@ -163,6 +171,19 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// Words that quote an endless value lose its middle.
+fn shorten(words: &mut String) {
+    const LONGEST: usize = 400;
+    let count = words.chars().count();
+    if count > LONGEST {
+        let (head, tail) = (
+            words.chars().take(LONGEST / 2),
+            words.chars().skip(count - LONGEST / 4),
+        );
+        *words = head.chain(" ... ".chars()).chain(tail).collect();
+    }
+}
 
 /// The span, cut to the text and to whole characters.
 fn within(text: &str, span: Range<usize>) -> Range<usize> {

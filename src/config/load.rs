@@ -54,7 +54,7 @@ pub(crate) fn load_with<T: DeserializeOwned>(
     let broken = !faults.is_empty();
     let value = read(&session, broken, &mut faults);
     let mut listed = HashSet::new();
-    for (id, known) in session.strangers() {
+    for (id, known) in session.strangers().into_iter().take(ROUNDS) {
         let mut fault = session.stranger_fault(id, known);
         // One list of a table's keys is enough.
         fault.help.retain(|line| listed.insert(line.clone()));

@@ -172,7 +172,7 @@ fn missing_keys_are_all_told() {
 
 #[test]
 fn enums_in_every_wrong_form() {
-    for frame in [
+    let forms = [
         "'fixed'",
         "{ slip = { a = 1 } }",
         "{ slip = {} }",
@@ -180,10 +180,12 @@ fn enums_in_every_wrong_form() {
         "3",
         "{ line = {}, max = 3 }",
         "'named'",
-    ] {
-        println!(
-            "{frame}: {:#?}",
-            faults(&format!("[[port]]\nname = 'x'\nframe = {frame}"))
-        );
-    }
+    ];
+    let told = forms.map(|form| {
+        format!(
+            "{form}: {:#?}",
+            faults(&format!("[[port]]\nname = 'x'\nframe = {form}"))
+        )
+    });
+    insta::assert_snapshot!(told.join("\n"));
 }
