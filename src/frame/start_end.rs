@@ -20,9 +20,9 @@ const TAIL_MAX: usize = 64;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "StartEndFrame")]
 pub struct Config {
-    /// What a frame begins with, 1 to 8 bytes.
+    /// What a frame begins with, 1 to 16 bytes.
     pub start: Marker,
-    /// What a frame ends with, 1 to 8 bytes. A check stands before it, or behind it as the `tail`.
+    /// What a frame ends with, 1 to 16 bytes. A check stands before it, or behind it as the `tail`.
     pub end: Marker,
     /// How many bytes follow the end marker and belong to the frame: mostly the check, as in ETX BCC. Default
     /// 0, at most 64.
