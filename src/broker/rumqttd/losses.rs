@@ -7,9 +7,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
-use tracing::subscriber::Interest;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -20,8 +22,8 @@ pub(in super::super) fn lost() -> u64 {
 /// A layer for the process's `tracing` subscriber that counts the messages which the broker says it dropped.
 ///
 /// It looks at one warning of one crate and costs nothing elsewhere. `Broker::lost` has the count.
-pub fn losses<S: Subscriber>() -> impl Layer<S> {
-    Losses
+pub fn losses<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    Losses.with_filter(filter_fn(wanted).with_max_level_hint(LevelFilter::WARN))
 }
 
 struct Losses;
@@ -34,19 +36,7 @@ fn wanted(metadata: &Metadata<'_>) -> bool {
 }
 
 impl<S: Subscriber> Layer<S> for Losses {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Never `never`: that would silence the callsite for the other layers too.
-        if wanted(metadata) {
-            Interest::always()
-        } else {
-            Interest::sometimes()
-        }
-    }
-
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if !wanted(event.metadata()) {
-            return;
-        }
         let mut jump = Jump::default();
         event.record(&mut jump);
         LOST.fetch_add(jump.to.saturating_sub(jump.from).max(1), Ordering::Relaxed);
