@@ -23,6 +23,8 @@ use tracing::{error, info, warn};
 const COMMANDS: usize = 256;
 /// How long all ports together may take to stop: the whole gateway has to be gone within 2 s.
 const PORTS_STOP: Duration = Duration::from_millis(1_400);
+/// Where the service has its control socket (the unit's RuntimeDirectory).
+const SOCKET: &str = "/run/mqttyd/control.sock";
 /// How long the last messages may take to reach the subscribers' sockets.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -35,10 +37,10 @@ pub struct Config {
     /// gateways are joined.
     #[serde(default = "root")]
     pub topic: Topic,
-    /// The socket on which `mqttyd watch` finds the running gateway. "/run/mqttyd/control.sock" by default;
-    /// an empty text turns it off.
-    #[serde(default = "socket")]
-    pub control: PathBuf,
+    /// The socket on which `mqttyd watch` finds the running gateway. By default `/run/mqttyd/control.sock`, or
+    /// `mqttyd.sock` in $XDG_RUNTIME_DIR for somebody who runs mqttyd without root; an empty text turns it off.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
     /// A port's counters are published at most so often, and only when they have changed. "60s" by default.
     #[serde(default = "minute")]
     pub counters: Span,
@@ -48,19 +50,43 @@ fn root() -> Topic {
     Topic::parse("mqttyd").expect("a plain word is a topic")
 }
 
-fn socket() -> PathBuf {
-    "/run/mqttyd/control.sock".into()
-}
-
 fn minute() -> Span {
     Span::millis(60_000)
+}
+
+impl Config {
+    /// Where the control socket is; `None` where it is turned off.
+    pub fn socket(&self) -> Option<PathBuf> {
+        match &self.control {
+            Some(path) if path.as_os_str().is_empty() => None,
+            Some(path) => Some(path.clone()),
+            None => Some(user_socket().unwrap_or_else(|| SOCKET.into())),
+        }
+    }
+
+    /// Where a running gateway may have its control socket: the likeliest first.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        match &self.control {
+            None => user_socket().into_iter().chain([SOCKET.into()]).collect(),
+            Some(_) => self.socket().into_iter().collect(),
+        }
+    }
+}
+
+/// The socket of a gateway that a person runs for themselves.
+fn user_socket() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty())?;
+    Some(PathBuf::from(folder).join("mqttyd.sock"))
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             topic: root(),
-            control: socket(),
+            control: None,
             counters: minute(),
         }
     }
@@ -151,8 +177,8 @@ impl Gateway {
         let names: Vec<Arc<str>> = config.port.iter().map(|port| port.name.as_str().into()).collect();
         let feed = feed.with_ports(names.iter().cloned());
         let mut helpers = JoinSet::new();
-        if !own.control.as_os_str().is_empty() {
-            let (path, mut stopped) = (own.control.clone(), stopped.clone());
+        if let Some(path) = own.socket() {
+            let mut stopped = stopped.clone();
             helpers.spawn(async move {
                 let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
                 if let Err(error) = control::serve(&path, feed, stop).await {

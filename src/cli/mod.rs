@@ -191,10 +191,12 @@ impl WatchArgs {
         let socket = match self.socket {
             Some(socket) => socket,
             None => {
-                self.config
-                    .read_if_there()?
+                let config = self.config.read_if_there()?;
+                let places = config
                     .map_or_else(gateway::Config::default, |config| config.gateway)
-                    .control
+                    .sockets();
+                let there = places.iter().find(|place| place.exists()).or(places.last());
+                there.cloned().unwrap_or_default()
             }
         };
         let mut stdout = std::io::stdout().lock();

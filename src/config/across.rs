@@ -93,7 +93,7 @@ impl Config {
     }
 
     fn check_gateway(&self) -> Option<Issue> {
-        let control = &self.gateway.control;
+        let control = self.gateway.control.as_ref()?;
         (!control.as_os_str().is_empty() && control.is_relative()).then(|| {
             let label = "this depends on where mqttyd is started";
             Issue::at("gateway.control", "the control socket's path is relative", label)

@@ -37,7 +37,8 @@ pub struct Decoder {
 pub(super) struct Progress {
     /// Up to here the end of the frame has been searched for.
     pub(super) seen: usize,
-    /// Up to here another start has been searched for.
+    /// Up to here another start has been searched for; with escapes: up to here a search from an earlier
+    /// start has met nothing.
     pub(super) inner: usize,
     /// Part of a frame that is too long has been given already; its rest follows.
     pub(super) over: bool,

@@ -148,8 +148,12 @@ impl Escaping {
     }
 
     /// Looks for the end of the frame's inside, from `at` on, which is not within an escape. Says by
-    /// `escaped` whether there are escapes on the way.
-    pub(super) fn scan(&self, bytes: &[u8], mut at: usize, escaped: &mut bool) -> Met {
+    /// `escaped` whether there may be escapes on the way.
+    ///
+    /// A search that began earlier has met nothing before `known`. Two searches go the same way from the first
+    /// place on where neither is within an escape, so there this one hops to `known`: many false starts within
+    /// one long stretch are not searched through again and again.
+    pub(super) fn scan(&self, bytes: &[u8], mut at: usize, known: usize, escaped: &mut bool) -> Met {
         match self {
             Escaping::Xor {
                 mark,
@@ -158,9 +162,15 @@ impl Escaping {
                 end,
                 ..
             } => loop {
+                let from = at;
                 match memchr3(*mark, start[0], end[0], &bytes[at..]) {
                     Some(hop) => at += hop,
                     None => return Met::Nothing(bytes.len()),
+                }
+                if at > from && at < known {
+                    *escaped = true;
+                    at = known;
+                    continue;
                 }
                 let rest = &bytes[at..];
                 if rest[0] == *mark {
@@ -169,6 +179,8 @@ impl Escaping {
                         Some(b) if *mask != 0 && [*mark, start[0], end[0]].contains(b) => {
                             return Met::Wrong(at);
                         }
+                        // Behind anything but another mark both searches are out of their escapes.
+                        Some(b) if b != mark => at = known.max(at + 2),
                         Some(_) => at += 2,
                     }
                     *escaped = true;
@@ -188,9 +200,16 @@ impl Escaping {
                 start,
                 end,
             } => loop {
+                let from = at;
                 match find(mark, bytes, at) {
                     Found::At(place) => at = place,
                     Found::NotBefore(place) => return Met::Nothing(place),
+                }
+                if at < known && at - from >= mark.len() + with.len() - 1 {
+                    // Whatever escape the other search was in has ended here.
+                    *escaped = true;
+                    at = known;
+                    continue;
                 }
                 let rest = &bytes[at + mark.len()..];
                 let start = start.as_ref().map_or(Some(false), |start| compare(start, rest));
@@ -271,4 +290,59 @@ impl Escaping {
 /// one byte, as SML's 1B 1B 1B 1B when the data before it ends with 1B.
 fn slides(mark: &[u8], next: u8) -> bool {
     mark.len() > 1 && mark.iter().all(|byte| *byte == next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_escaping() -> impl Strategy<Value = Escaping> {
+        let few = |n: std::ops::Range<usize>| {
+            let bytes = proptest::collection::vec(proptest::sample::select(&b"abc"[..]), n);
+            bytes.prop_map(|bytes| Marker::new(bytes).unwrap())
+        };
+        let mask = proptest::sample::select(&[0, 1, 0x80][..]);
+        let xor = (proptest::sample::select(&b"abc"[..]), mask, few(1..3), few(1..3)).prop_map(
+            |(mark, mask, start, end)| {
+                let xor = Xor {
+                    mark,
+                    mask,
+                    also: Octets::default(),
+                };
+                Escaping::new(&Escape::Xor(xor), &start, &end)
+            },
+        );
+        let stuff = (few(1..4), proptest::option::of(few(1..3)), few(1..3), few(1..3)).prop_map(
+            |(mark, with, start, end)| {
+                let marked = |marker: &Marker| [&mark[..], marker].concat();
+                let (start, end) = (marked(&start), marked(&end));
+                let stuff = Stuff {
+                    mark,
+                    with,
+                    wire_check: false,
+                };
+                Escaping::new(&Escape::Stuff(stuff), &start, &end)
+            },
+        );
+        prop_oneof![xor, stuff].prop_filter_map("settings that go together", Result::ok)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_another_search_knows_changes_nothing(
+            escaping in any_escaping(),
+            bytes in proptest::collection::vec(proptest::sample::select(&b"abcdd"[..]), 1..40),
+        ) {
+            let known = match escaping.scan(&bytes, 0, 0, &mut false) {
+                Met::End(place) | Met::Start(place) | Met::Wrong(place) | Met::Nothing(place) => place,
+            };
+            for at in 0..bytes.len() {
+                let alone = escaping.scan(&bytes, at, 0, &mut false);
+                prop_assert_eq!(escaping.scan(&bytes, at, known, &mut false), alone, "from {}", at);
+            }
+        }
+    }
 }

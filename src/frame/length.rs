@@ -18,7 +18,7 @@ const OFFSET_MAX: usize = 255;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "LengthFrame")]
 pub struct Config {
-    /// What a frame begins with, 1 to 8 bytes. Default: nothing; then a lost byte is noticed only by the check
+    /// What a frame begins with, 1 to 16 bytes. Default: nothing; then a lost byte is noticed only by the check
     /// or by silence.
     pub start: Option<Marker>,
     /// Where the length field stands, in bytes from the frame's first. Default: right behind the start
@@ -45,7 +45,7 @@ pub struct Config {
     pub header: Option<usize>,
     /// A second length field, whose value is added to the first, as in EnOcean's ESP3. Default none.
     pub plus: Option<Plus>,
-    /// What a frame ends with, 1 to 8 bytes, behind the check. It tells a false start from a true one. Default
+    /// What a frame ends with, 1 to 16 bytes, behind the check. It tells a false start from a true one. Default
     /// nothing.
     pub end: Option<Marker>,
     /// Whether the bytes before the data (start marker and length field, or `header`) are taken off it,

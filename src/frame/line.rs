@@ -16,7 +16,7 @@ use std::fmt;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "LineFrame")]
 pub struct Config {
-    /// What ends a line, 1 to 8 bytes; or a list of up to three such ends, of which the first is sent.
+    /// What ends a line, 1 to 16 bytes; or a list of up to three such ends, of which the first is sent.
     /// Default `"\n"`. `["\r", "\n"]` takes every convention there is.
     #[schemars(extend("default" = "\n"))]
     pub end: Ends,
@@ -381,8 +381,8 @@ mod tests {
         assert_eq!(read("end = [13, 10]").unwrap(), [b"\r\n"]);
         assert_eq!(read("end = [\"\\r\", [10]]").unwrap(), [b"\r", b"\n"]);
         for (text, fault) in [
-            ("end = \"\"", "1 to 8 bytes"),
-            ("end = []", "1 to 8 bytes"),
+            ("end = \"\"", "1 to 16 bytes"),
+            ("end = []", "1 to 16 bytes"),
             ("end = [300]", "a byte, or an end"),
             ("end = [1, \"a\"]", "cannot be mixed"),
             ("end = [\"\\r\", \"\\r\\n\"]", "would never be seen whole"),

@@ -8,17 +8,17 @@ use std::fmt;
 use std::ops::Deref;
 
 /// The longest marker, in bytes.
-pub const MARKER_MAX: usize = 8;
+pub const MARKER_MAX: usize = 16;
 
 /// The longest frame that may be asked for, in bytes.
 pub const SIZE_MAX: usize = 1 << 20;
 
-/// One to eight bytes that mark where frames begin or end.
+/// One to sixteen bytes that mark where frames begin or end.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Marker(Octets);
 
 impl Marker {
-    /// Takes one to eight bytes.
+    /// Takes one to sixteen bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Option<Marker> {
         let bytes = Octets::from(bytes);
         (1..=MARKER_MAX).contains(&bytes.len()).then_some(Marker(bytes))
@@ -61,7 +61,7 @@ impl JsonSchema for Marker {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "One to eight bytes: a string (its UTF-8 bytes), or a list of numbers such as [0x42, 0x4d].",
+            "description": "One to sixteen bytes: a string (its UTF-8 bytes), or a list of numbers such as [0x42, 0x4d].",
             "anyOf": [
                 { "type": "string", "minLength": 1, "maxLength": MARKER_MAX },
                 {
@@ -216,14 +216,14 @@ mod tests {
     #[test]
     fn sizes_and_markers_refuse_what_they_cannot_be() {
         #[derive(Deserialize, Debug)]
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "only whether it can be read matters")]
         struct Held {
             marker: Option<Marker>,
             size: Option<Size>,
         }
         let fault = |text: &str| toml::from_str::<Held>(text).unwrap_err().to_string();
-        assert!(fault("marker = \"\"").contains("1 to 8 bytes, this one has 0"));
-        assert!(fault("marker = \"123456789\"").contains("this one has 9"));
+        assert!(fault("marker = \"\"").contains("1 to 16 bytes, this one has 0"));
+        assert!(fault("marker = \"12345678901234567\"").contains("this one has 17"));
         assert!(fault("size = 0").contains("a number of bytes from 1 to 1048576"));
         assert!(fault("size = -1").contains("from 1 to"));
         assert!(toml::from_str::<Held>("size = 7\nmarker = [0xaa]").is_ok());

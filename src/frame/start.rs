@@ -15,7 +15,7 @@ use std::time::Duration;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "StartFrame")]
 pub struct Config {
-    /// What a frame begins with, 1 to 8 bytes. It is part of the frame.
+    /// What a frame begins with, 1 to 16 bytes. It is part of the frame.
     pub marker: Marker,
     /// Which bits of the marker count, as many bytes as the marker has: with `marker = [0xe0]` and
     /// `mask = [0xf0]` a frame begins with 0xE0 to 0xEF. Default: all bits.
@@ -348,8 +348,9 @@ mod tests {
                     garbage.clear();
                 }
             }
-            prop_assume!(!matches!(config.until, Until::Silence(_)));
-            garbage_costs_no_frame(&Frame::Start(config).build(CHAR).unwrap(), &stream);
+            if !matches!(config.until, Until::Silence(_)) {
+                garbage_costs_no_frame(&Frame::Start(config).build(CHAR).unwrap(), &stream);
+            }
         }
     }
 }

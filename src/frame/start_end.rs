@@ -20,9 +20,9 @@ const TAIL_MAX: usize = 64;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "StartEndFrame")]
 pub struct Config {
-    /// What a frame begins with, 1 to 8 bytes.
+    /// What a frame begins with, 1 to 16 bytes.
     pub start: Marker,
-    /// What a frame ends with, 1 to 8 bytes. A check stands before it, or behind it as the `tail`.
+    /// What a frame ends with, 1 to 16 bytes. A check stands before it, or behind it as the `tail`.
     pub end: Marker,
     /// How many bytes follow the end marker and belong to the frame: mostly the check, as in ETX BCC. Default
     /// 0, at most 64.
@@ -147,9 +147,10 @@ impl Method {
         let step = self.frame(scene);
         let leaves = matches!(step, Step::Skip(..) | Step::Frame { .. });
         if leaves && matches!(self.inside, Inside::Escaped(_)) {
-            // Where escapes are depends on where the frame began.
-            scene.progress.seen = 0;
-            scene.progress.escaped = false;
+            // Where escapes are depends on where the frame began; what was met says something all the same.
+            let progress = &mut *scene.progress;
+            progress.inner = progress.inner.max(std::mem::take(&mut progress.seen));
+            progress.escaped = false;
         }
         step
     }
@@ -212,10 +213,9 @@ impl Method {
                 }
             }
             Inside::Escaped(escaping) => {
-                let met = escaping.scan(bytes, from, &mut progress.escaped);
-                if let Met::Nothing(place) | Met::End(place) = met {
-                    progress.seen = place;
-                }
+                let met = escaping.scan(bytes, from, progress.inner, &mut progress.escaped);
+                let (Met::End(place) | Met::Start(place) | Met::Wrong(place) | Met::Nothing(place)) = met;
+                progress.seen = place;
                 Ok(met)
             }
             Inside::Plain => {
@@ -360,7 +360,7 @@ impl Method {
         } = &self.config;
         match &self.inside {
             Inside::Length(_) => true,
-            Inside::Escaped(escaping) => escaping.scan(wire, start.len(), &mut false) == Met::End(place),
+            Inside::Escaped(escaping) => escaping.scan(wire, start.len(), 0, &mut false) == Met::End(place),
             Inside::Plain => {
                 find(end, wire, start.len()) == Found::At(place)
                     && !(*restart && matches!(find(start, &wire[..place], 1), Found::At(_)))

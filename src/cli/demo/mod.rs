@@ -278,8 +278,8 @@ mod tests {
         let text = configuration(Path::new("/tmp/a\"b\\c"), ADDRESS);
         let read = Config::parse(&text, "demo.toml").unwrap();
         assert_eq!(
-            read.config.gateway.control,
-            Path::new("/tmp/a\"b\\c/control.sock")
+            read.config.gateway.control.as_deref(),
+            Some(Path::new("/tmp/a\"b\\c/control.sock"))
         );
     }
 

@@ -72,6 +72,23 @@ fn the_check_may_stand_behind_the_end() {
     ));
 }
 
+/// Victron VE.Direct: a block of lines is ended by its checksum's line, whose last byte makes the sum of all
+/// zero. The test's sum is not that one, but stands where it stands.
+#[test]
+fn a_block_of_lines_that_ends_with_its_check() {
+    let framing = text(
+        "\"\\r\\nPID\\t\"",
+        "\"\\r\\nChecksum\\t\"",
+        "tail = 1, strip = false",
+    );
+    let sum = Sum { from: 0, width: 1 };
+    let wire = encode(&framing, &sum, b"\r\nPID\t0xA389\r\nV\t12868").unwrap();
+    assert_eq!(
+        decode(&framing, &sum, &wire),
+        [frame("\r\nPID\t0xA389\r\nV\t12868")]
+    );
+}
+
 /// Futaba SBUS, frame-1: 0x0F and 0x00 occur inside, so only the length tells the end.
 #[test]
 fn markers_and_a_given_length() {
