@@ -43,7 +43,7 @@ fn a_port_that_goes_and_returns_is_one_line_each_way() {
         log.wait(&["port open"]);
         let counts = (
             log.count(&["warn", "port gone"]),
-            log.count(&["info", "port open"]),
+            log.count(&["note", "port open"]),
         );
         assert_eq!(counts, (round, round + 1), "after round {round}:\n{}", log.text());
     }
@@ -109,7 +109,7 @@ fn a_port_that_is_absent_at_the_start_is_waited_for_without_noise() {
     device.plug();
     device.send(b"here\n");
     assert_eq!(client.next().text(), "here");
-    daemon.log().wait(&["info", "port open"]);
+    daemon.log().wait(&["note", "port open"]);
     let told = daemon.log().count(&["air"]);
     assert_eq!(
         told,
