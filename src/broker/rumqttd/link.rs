@@ -26,9 +26,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc, watch};
 
-/// Messages that may wait in the router's buffer for one link. Below the 200 that the crate preallocates, and
-/// together with the runtime's fair queue small enough that no connection's task falls far behind.
-const WINDOW: usize = 64;
+/// Messages that may wait in the router's buffer for one link. Below the 200 that the crate preallocates;
+/// `limits` in `mod.rs` says what else hangs on it.
+pub(super) const WINDOW: usize = 32;
 
 /// Errands to the pump: one event that is owed, and each half's leave. There are never more than these.
 const ERRANDS: usize = 3;
@@ -45,7 +45,7 @@ pub(super) type Resend = Arc<dyn Fn(Refusal) -> Pin<Box<dyn Future<Output = bool
 /// What the halves of a link ask of its pump.
 enum Errand {
     /// This event must still reach the router.
-    Owed(Refusal),
+    Owed(Box<Refusal>),
     /// The publisher is gone; here is its end, to say good-bye with.
     Silent(LinkTx),
     /// The subscriber is gone.
@@ -159,8 +159,10 @@ impl Publisher {
             return Err(Refused::Full(message));
         }
         if waiting == 0 && !message.retain {
-            let sent = tx.try_publish(topic, message.payload);
-            return self.after(sent).map_err(Refused::Dead);
+            return match tx.try_publish(topic, message.payload) {
+                Ok(_) => Ok(()),
+                Err(refusal) => self.owe(refusal).map_err(Refused::Dead),
+            };
         }
         let publish = Publish::new(topic, message.payload, message.retain);
         self.push(Packet::Publish(publish, None)).map_err(Refused::Dead)
@@ -242,15 +244,17 @@ impl Publisher {
         if !sleeping {
             return Ok(());
         }
-        let sent = tx.try_unsubscribe(String::new());
-        self.after(sent)
+        match tx.try_unsubscribe(String::new()) {
+            Ok(_) => Ok(()),
+            Err(refusal) => self.owe(refusal),
+        }
     }
 
-    /// The packet is in the buffer. If its event found the channel full, the pump sends it later.
-    fn after(&mut self, sent: Result<usize, Refusal>) -> Result<(), Died> {
-        let Err(refusal) = sent else { return Ok(()) };
+    /// The packet is in the buffer, but its event found the channel full: the pump sends it later.
+    #[cold]
+    fn owe(&mut self, refusal: Refusal) -> Result<(), Died> {
         self.errands
-            .try_send(Errand::Owed(refusal))
+            .try_send(Errand::Owed(Box::new(refusal)))
             .map_err(|_| Died::Cut)
     }
 }
@@ -373,7 +377,7 @@ impl Pump {
             tokio::select! {
                 biased;
                 Some(errand) = self.list.recv() => match errand {
-                    Errand::Owed(event) => if !(self.resend)(event).await {
+                    Errand::Owed(event) => if !(self.resend)(*event).await {
                         break;
                     },
                     Errand::Silent(tx) => silent = Some(tx),

@@ -5,6 +5,7 @@
 //! channel; `link.rs` says how it is kept going. What the crate cannot do, and what kills it, is in
 //! ARCHITECTURE.md; this room keeps our own side from doing it and notices when somebody else has.
 
+mod guard;
 mod link;
 mod listen;
 mod report;
@@ -31,15 +32,14 @@ use tokio::task::JoinSet;
 /// How long a probe may take: the router answers in microseconds, and in tens of milliseconds in a flood.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Messages that one subscriber is handed at a time, and at most as many retained ones when it subscribes
-/// (rumqttd drops the rest). A subscriber that lags catches up the faster the more there are.
-const BATCH: u64 = 1000;
+/// Makes the crate's ends of a link with this name in its client id; `None` where the router refuses.
+type Connect = dyn Fn(&str) -> Option<Ends> + Send + Sync;
 
 /// A running rumqttd.
 pub(super) struct Room {
     addresses: Vec<Bound>,
     /// Makes the crate's half of a link: `LinkBuilder` and the channel's type, which has no public name.
-    connect: Box<dyn Fn(&str) -> Option<Ends> + Send + Sync>,
+    connect: Arc<Connect>,
     resend: Resend,
     death: Arc<watch::Sender<Option<Died>>>,
     servers: JoinSet<()>,
@@ -90,10 +90,12 @@ impl Room {
                 }
             })
         });
-        let connect = Box::new(move |id: &str| {
-            let (tx, rx, _) = LinkBuilder::new(id, router.clone()).build().ok()?;
+        let connect: Arc<Connect> = Arc::new(move |name: &str| {
+            let id = link::id(name);
+            let (tx, rx, _) = LinkBuilder::new(&id, router.clone()).build().ok()?;
             Some(Ends { tx, rx })
         });
+        servers.spawn(guard::guard(config, &addresses, connect.clone(), death.clone()));
         let pumps = Mutex::new(JoinSet::new());
         let own = make(&*connect, &resend, &death, &pumps, "broker", &[], 1).await;
         let (own, _) = own.map_err(|_| StartError::Dead(Died::Cut))?;
@@ -178,7 +180,7 @@ impl fmt::Debug for Room {
 }
 
 async fn make(
-    connect: &(dyn Fn(&str) -> Option<Ends> + Send + Sync),
+    connect: &Connect,
     resend: &Resend,
     death: &Arc<watch::Sender<Option<Died>>>,
     pumps: &Mutex<JoinSet<()>>,
@@ -192,7 +194,7 @@ async fn make(
         return Err(LinkError::Dead(died));
     }
     // The router's thread answers within microseconds, whatever this thread does.
-    let Some(ends) = connect(&link::id(name)) else {
+    let Some(ends) = connect(name) else {
         return Err(dead().map_or_else(|| LinkError::NoRoom(name.to_owned()), LinkError::Dead));
     };
     let (mut publisher, subscriber, pump) = link::join(ends, resend.clone(), death.clone(), filters, depth);
@@ -206,9 +208,14 @@ async fn make(
 }
 
 fn limits(config: &Config) -> RouterConfig {
+    // What one subscriber is handed at a time, and at most as many retained messages when it subscribes
+    // (rumqttd drops the rest). In a flood each link lays a window in for every turn that a connection's task
+    // has: a subscriber that is handed more than all of them together never falls behind. Tried: with less it
+    // loses most of the flood, whatever the size of the log.
+    let batch = (2 * link::WINDOW * config.links).max(1024) as u64;
     RouterConfig {
         max_connections: config.max_connections + config.links,
-        max_outgoing_packet_count: BATCH,
+        max_outgoing_packet_count: batch,
         max_segment_size: config.segment_size,
         max_segment_count: config.segments,
         ..RouterConfig::default()

@@ -85,11 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(super) async fn send(&mut self, first: u8, body: &[u8]) {
-        self.raw(&packet(first, body)).await;
+        self.try_send(first, body).await.unwrap();
     }
 
-    pub(super) async fn raw(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).await.unwrap();
+    pub(super) async fn try_send(&mut self, first: u8, body: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(&packet(first, body)).await
     }
 
     /// The next packet; `None` when the broker hangs up.
