@@ -17,8 +17,10 @@ const EXAMPLE: &str = "\
 Examples:
   mqttyd run                                       as the service does
   mqttyd run --config my.toml                      with a configuration of one's own
-  mqttyd run --log debug                           with every frame in the log
-  mqttyd run --log warn,mqttyd::port=debug         with every frame, and no more
+  mqttyd run --log debug                           with each change of state, for whoever looks for a fault
+  mqttyd run --log warn,mqttyd::port=debug         the same of the ports, and else only warnings
+
+Good frames are never logged: `mqttyd watch` shows them, live.
 
 Ctrl-C or SIGTERM: the frame in hand is finished, `offline` published, the ports closed.";
 
