@@ -5,6 +5,7 @@ use crate::config::{Config, Read};
 use crate::journal::{self, Levels};
 use crate::{broker, gateway};
 use anyhow::Context as _;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,10 @@ pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
 
+    /// The same as --config FILE
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+
     /// What is logged, instead of what the configuration or $MQTTYD_LOG says: off, error, warn, info, debug, trace
     #[arg(short, long, value_name = "LEVEL")]
     log: Option<Levels>,
@@ -38,7 +43,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let path = self.config.path();
+        let path = self.file.unwrap_or_else(|| self.config.path());
         let Read { config, warnings } = Config::read(&path)?;
         let levels = self
             .log
