@@ -109,10 +109,11 @@ impl Config {
 
     fn check_tls(&self) -> Vec<Issue> {
         let relative = self.tls_files().filter(|(_, _, path)| path.is_relative());
-        let issue = |(at, what, _): (String, &str, &Path)| {
+        let issue = |(at, what, path): (String, &str, &Path)| {
+            let name = path.file_name().unwrap_or_default().display();
             let title = format!("the {what}'s path is relative");
             Issue::at(at, title, "this depends on where mqttyd is started")
-                .help("write it from the root, such as \"/etc/mqttyd/fullchain.pem\"")
+                .help(format!("write it from the root, such as \"/etc/mqttyd/{name}\""))
         };
         relative.map(issue).collect()
     }
@@ -292,9 +293,9 @@ impl Config {
 fn undeliverable(engine: Engine, text: &str) -> Option<&'static str> {
     match (engine, text.chars().next()?) {
         (Engine::Rumqttd, '$') => Some("the broker inside delivers nothing whose topic begins with `$`"),
-        (Engine::Rumqttd, first) if !first.is_ascii() => Some(
-            "the broker inside needs a letter without accents, a digit or the like as the first character",
-        ),
+        (Engine::Rumqttd, first) if !first.is_ascii() => {
+            Some("the broker inside takes only ASCII as the first character")
+        }
         _ => None,
     }
 }
