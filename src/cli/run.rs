@@ -5,6 +5,7 @@ use crate::config::{Config, Read};
 use crate::journal::{self, Levels};
 use crate::{broker, gateway};
 use anyhow::Context as _;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,8 +18,10 @@ const EXAMPLE: &str = "\
 Examples:
   mqttyd run                                       as the service does
   mqttyd run --config my.toml                      with a configuration of one's own
-  mqttyd run --log debug                           with every frame in the log
-  mqttyd run --log warn,mqttyd::port=debug         with every frame, and no more
+  mqttyd run --log debug                           with each change of state, for whoever looks for a fault
+  mqttyd run --log warn,mqttyd::port=debug         the same of the ports, and else only warnings
+
+Good frames are never logged: `mqttyd watch` shows them, live.
 
 Ctrl-C or SIGTERM: the frame in hand is finished, `offline` published, the ports closed.";
 
@@ -29,6 +32,10 @@ pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
 
+    /// The same as --config FILE
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+
     /// What is logged, instead of what the configuration or $MQTTYD_LOG says: off, error, warn, info, debug, trace
     #[arg(short, long, value_name = "LEVEL")]
     log: Option<Levels>,
@@ -36,7 +43,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let path = self.config.path();
+        let path = self.file.unwrap_or_else(|| self.config.path());
         let Read { config, warnings } = Config::read(&path)?;
         let levels = self
             .log
