@@ -3,6 +3,19 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod broker;
+pub mod causes;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod field;
+pub mod fold;
+pub mod frame;
+pub mod gateway;
+pub mod journal;
+pub mod notify;
 pub mod octets;
+pub mod port;
+pub mod serial;
 pub mod span;
 pub mod topic;

@@ -75,7 +75,7 @@ pub enum Engine {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Listener {
     /// Address and port, such as "127.0.0.1:1883" (this machine only), "0.0.0.0:1883" (everybody, IPv4) or
-    /// "[::]:1883" (everybody). Port 0 takes a free one.
+    /// `[::]:1883` (everybody). Port 0 takes a free one.
     pub address: Address,
     /// The protocol version: "3.1.1" (the default, every client speaks it) or "5". Each wants an address of its own.
     #[serde(default)]

@@ -7,7 +7,7 @@ mod config;
 mod rumqttd;
 
 pub use config::{Address, Config, Engine, Fault, Listener, Password, Tls, Transport, User, Version};
-pub use rumqttd::losses;
+pub use rumqttd::report;
 
 use crate::topic::{Filter, Topic};
 use bytes::Bytes;
@@ -88,7 +88,7 @@ impl Broker {
     }
 
     /// Messages that the broker dropped because a network subscriber lagged too far, since the process
-    /// began. Counted only where [`losses`] is part of the `tracing` subscriber.
+    /// began. Counted only where [`report`] is part of the `tracing` subscriber.
     pub fn lost(&self) -> u64 {
         rumqttd::lost()
     }

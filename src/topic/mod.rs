@@ -2,6 +2,15 @@
 //!
 //! The rules are those of MQTT 3.1.1 and 5.0, section 4.7.
 
+mod braces;
+mod config;
+mod template;
+
+pub(crate) use braces::{Part, split};
+
+pub use braces::BraceError;
+pub use template::{RenderError, Template, TemplateError};
+
 use bytes::Bytes;
 use std::fmt;
 
@@ -103,6 +112,36 @@ impl Filter {
         self.overlaps_text(other.as_str())
     }
 
+    /// How many wildcards it has.
+    pub fn wildcards(&self) -> usize {
+        self.as_str()
+            .split('/')
+            .filter(|level| matches!(*level, "+" | "#"))
+            .count()
+    }
+
+    /// What the `n`-th wildcard, from 1, stands for in a topic that matches: a level, or for `#` all that is
+    /// left, which may be nothing.
+    pub fn capture<'t>(&self, n: usize, topic: &'t Topic) -> Option<&'t str> {
+        let mut rest = Some(topic.as_str());
+        let mut count = 0;
+        for level in self.as_str().split('/') {
+            count += usize::from(matches!(level, "+" | "#"));
+            if level == "#" {
+                return (count == n).then(|| rest.unwrap_or_default());
+            }
+            let (here, after) = match rest?.split_once('/') {
+                Some((here, after)) => (here, Some(after)),
+                None => (rest?, None),
+            };
+            if level == "+" && count == n {
+                return Some(here);
+            }
+            rest = after;
+        }
+        None
+    }
+
     fn overlaps_text(&self, other: &str) -> bool {
         let wild = |text: &str| text.starts_with(['+', '#']);
         let system = |text: &str| text.starts_with('$');
@@ -186,6 +225,25 @@ mod tests {
         assert!(overlap("home/#", "home/air/state"));
         assert!(!overlap("home/+/set", "home/air/state"));
         assert!(!overlap("a/b", "a/b/c"));
+    }
+
+    #[test]
+    fn a_wildcard_captures_what_it_stands_for() {
+        let topic = Topic::parse("home/air/set/fan/speed").unwrap();
+        let filter = Filter::parse("home/+/set/#").unwrap();
+        assert_eq!(filter.wildcards(), 2);
+        assert_eq!(filter.capture(1, &topic), Some("air"));
+        assert_eq!(filter.capture(2, &topic), Some("fan/speed"));
+        assert_eq!(
+            (filter.capture(0, &topic), filter.capture(3, &topic)),
+            (None, None)
+        );
+        let parent = Topic::parse("home/air/set").unwrap();
+        assert!(filter.matches(&parent));
+        assert_eq!(filter.capture(2, &parent), Some(""));
+        let last = Topic::parse("/x").unwrap();
+        assert_eq!(Filter::parse("+/+").unwrap().capture(1, &last), Some(""));
+        assert_eq!(Filter::parse("+/+").unwrap().capture(2, &last), Some("x"));
     }
 
     #[test]

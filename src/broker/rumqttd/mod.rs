@@ -8,14 +8,14 @@
 mod guard;
 mod link;
 mod listen;
-mod losses;
+mod report;
 #[cfg(test)]
 mod tests;
 
-pub use losses::losses;
+pub use report::report;
 
 pub(super) use link::{Publisher, Subscriber};
-pub(super) use losses::lost;
+pub(super) use report::lost;
 
 use super::{Bound, Config, Died, LinkError, Qos, StartError, Version};
 use crate::topic::Filter;

@@ -1,0 +1,191 @@
+//! Checksums: which bytes of a frame's content are checked, where the check stands, and how it is written.
+//!
+//! A check stands in one block: `prefix`, the value, `suffix`. Reading compares the whole block with what it
+//! ought to be, so a damaged bit anywhere in it is found; writing puts the block in at the same place.
+
+mod algorithm;
+mod catalogue;
+mod config;
+#[cfg(test)]
+mod devices;
+mod engine;
+mod sum;
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::{Algorithm, Order, Unknown};
+pub use config::{Config, Covers, Encoding, Error};
+
+use crate::frame::Seal;
+use engine::Engine;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A check, ready for use. A clone is cheap.
+#[derive(Clone)]
+pub struct Check {
+    config: Config,
+    engine: Arc<Engine>,
+    order: Order,
+    /// How many bytes the value takes as it is written.
+    code: usize,
+}
+
+/// The most bytes that a value takes: CRC-82/DARC as hexadecimal digits.
+const MAX_CODE: usize = 22;
+
+impl Seal for Check {
+    fn open(&self, content: &[u8]) -> Option<Range<usize>> {
+        let Some(at) = self.place(content) else {
+            return self.config.optional.then_some(0..content.len());
+        };
+        let prefix = self.config.prefix.as_slice();
+        let rest = &content[at..];
+        let Some(rest) = rest.strip_prefix(prefix) else {
+            return self.config.optional.then_some(0..content.len());
+        };
+        let (code, rest) = rest.split_at(self.code);
+        if !rest.starts_with(&self.config.suffix)
+            || !self.same(code, &self.expected(content, at)?[..self.code])
+        {
+            return None;
+        }
+        Some(match self.config.at {
+            _ if self.config.keep => 0..content.len(),
+            Some(0..) => at + self.len()..content.len(),
+            _ => 0..at,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.config.prefix.len() + self.code + self.config.suffix.len()
+    }
+
+    fn close(&self, content: &mut Vec<u8>, start: usize) {
+        let start = start.min(content.len());
+        content.extend_from_slice(&self.config.prefix);
+        content.resize(content.len() + self.code, 0);
+        content.extend_from_slice(&self.config.suffix);
+        let whole = &mut content[start..];
+        // Content that is too short for the place asked for takes the check at its end.
+        let at = self.place(whole).unwrap_or(whole.len() - self.len());
+        whole[at..].rotate_right(self.len());
+        let code = self
+            .expected(whole, at)
+            .unwrap_or_else(|| self.write(self.engine.compute([&[], &[]])));
+        let begin = at + self.config.prefix.len();
+        whole[begin..begin + self.code].copy_from_slice(&code[..self.code]);
+    }
+}
+
+/// No check where there is none.
+impl Seal for Option<Check> {
+    fn open(&self, content: &[u8]) -> Option<Range<usize>> {
+        match self {
+            Some(check) => check.open(content),
+            None => Some(0..content.len()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.as_ref().map_or(0, Seal::len)
+    }
+
+    fn close(&self, content: &mut Vec<u8>, start: usize) {
+        if let Some(check) = self {
+            check.close(content, start);
+        }
+    }
+}
+
+impl Check {
+    /// Where the check begins in content that is complete; None: it is too short.
+    fn place(&self, content: &[u8]) -> Option<usize> {
+        let last = content.len().checked_sub(self.len())?;
+        let at = match self.config.at {
+            None => last,
+            Some(at) => offset(at, content.len())?,
+        };
+        (at <= last).then_some(at)
+    }
+
+    /// What the check at this place ought to be; None: the content is not what a check could cover.
+    fn expected(&self, content: &[u8], at: usize) -> Option<[u8; MAX_CODE]> {
+        let covers = self.config.covers;
+        let after = at + self.len();
+        let from = offset(covers.from, content.len())?;
+        let to = covers
+            .to
+            .map_or(Some(content.len()), |to| offset(to, content.len()))?;
+        if from > to || to > content.len() || (at < from && from < after) {
+            return None;
+        }
+        let (before, behind) = (from.min(at)..to.min(at), from.max(after)..to.max(after));
+        // An end that the content does not reach leaves an empty range, never one that runs backwards.
+        let pieces = [content.get(before)?, content.get(behind)?];
+        let value = if covers.hex {
+            let [before, behind] =
+                pieces.map(|digits| data_encoding::HEXUPPER_PERMISSIVE.decode(digits).ok());
+            self.engine.compute([&before?, &behind?])
+        } else {
+            self.engine.compute(pieces)
+        };
+        Some(self.write(value))
+    }
+
+    /// The value as it stands in the content, in the first `self.code` bytes.
+    fn write(&self, value: u128) -> [u8; MAX_CODE] {
+        let bytes = self.config.algorithm.bits().div_ceil(8) as usize;
+        let mut code = [0; MAX_CODE];
+        let mut digits = [0; MAX_CODE];
+        match self.order {
+            Order::Big => code[..bytes].copy_from_slice(&value.to_be_bytes()[16 - bytes..]),
+            Order::Little => code[..bytes].copy_from_slice(&value.to_le_bytes()[..bytes]),
+        }
+        match self.config.encoding {
+            Encoding::Binary => code,
+            Encoding::Hex => {
+                data_encoding::HEXUPPER.encode_mut(&code[..bytes], &mut digits[..2 * bytes]);
+                digits
+            }
+            Encoding::HexLower => {
+                data_encoding::HEXLOWER.encode_mut(&code[..bytes], &mut digits[..2 * bytes]);
+                digits
+            }
+            Encoding::Sdi12 => {
+                let value = u16::from_be_bytes([code[0], code[1]]);
+                let printable = |shift: u32| 0x40 | ((value >> shift) as u8 & 0x3f);
+                digits[..3].copy_from_slice(&[printable(12), printable(6), printable(0)]);
+                digits
+            }
+            Encoding::Pi30 => {
+                for byte in &mut code[..bytes] {
+                    *byte += u8::from(matches!(*byte, b'(' | b'\r' | b'\n'));
+                }
+                code
+            }
+        }
+    }
+
+    fn same(&self, found: &[u8], expected: &[u8]) -> bool {
+        match self.config.encoding {
+            Encoding::Hex | Encoding::HexLower => found.eq_ignore_ascii_case(expected),
+            Encoding::Binary | Encoding::Sdi12 | Encoding::Pi30 => found == expected,
+        }
+    }
+}
+
+/// An offset that may count from the end; None: that is before the beginning.
+fn offset(at: i32, len: usize) -> Option<usize> {
+    match usize::try_from(at) {
+        Ok(at) => Some(at),
+        Err(_) => len.checked_sub(at.unsigned_abs() as usize),
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Check").field(&self.config).finish()
+    }
+}

@@ -1,0 +1,292 @@
+//! The commands, one file each. A command's file has the arguments that clap reads, and what they do.
+
+pub mod check;
+mod completions;
+pub mod demo;
+mod man;
+pub mod ports;
+mod run;
+pub mod schema;
+pub mod watch;
+
+use crate::config::Config;
+use crate::gateway;
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Where the configuration is if nobody says otherwise.
+pub const CONFIG: &str = "/etc/mqttyd/mqttyd.toml";
+
+const ABOUT: &str = "Joins serial ports (UART, RS-485) to MQTT topics, with the broker inside";
+
+const LONG_ABOUT: &str = "\
+Joins serial ports (UART, RS-485) to MQTT topics, with the broker inside.
+
+What a device says on its serial line is cut into frames, checked, and published as MQTT messages; messages \
+for the device are framed and written to its line. The MQTT broker is part of the daemon: there is nothing \
+else to install.";
+
+const MORE: &str = "\
+Examples:
+  mqttyd demo                    simulated devices: see it work without any hardware
+  mqttyd ports                   which serial ports does this machine have?
+  mqttyd check my.toml           is this configuration right?
+  mqttyd run --config my.toml    run the gateway
+  mqttyd watch --port scale      what passes on the port `scale` right now?
+
+Environment:
+  MQTTYD_CONFIG   the configuration file, where no argument names it
+  MQTTYD_LOG      log levels instead of the configured ones: \"info,mqttyd::port=debug\"
+  NO_COLOR        no colours, please
+
+Exit status:
+  0 all went well   1 failed while running   2 wrong usage   78 wrong configuration";
+
+/// The command line.
+#[derive(Parser, Debug)]
+#[command(name = "mqttyd", version, about = ABOUT, long_about = LONG_ABOUT, after_help = MORE)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(run::Args),
+    Check(CheckArgs),
+    Ports(PortsArgs),
+    Watch(WatchArgs),
+    Demo(demo::Options),
+    Schema(SchemaArgs),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Run(args) => args.run(),
+            Command::Check(args) => args.run(),
+            Command::Ports(args) => args.run(),
+            Command::Watch(args) => args.run(),
+            Command::Demo(options) => demo::run(&options),
+            Command::Schema(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
+        }
+    }
+}
+
+const CHECK: &str = "\
+Examples:
+  mqttyd check               /etc/mqttyd/mqttyd.toml
+  mqttyd check my.toml       another file
+
+Nothing is opened: no port, no socket. The exit status is 78 if anything is wrong, and 0 otherwise.";
+
+/// Say everything that is wrong with a configuration, and where
+#[derive(clap::Args, Debug)]
+#[command(after_help = CHECK)]
+struct CheckArgs {
+    /// The configuration file [default: $MQTTYD_CONFIG, or else /etc/mqttyd/mqttyd.toml]
+    file: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let stdout = std::io::stdout().lock();
+        let colour = colourful(&stdout);
+        match check::check(&path_or_default(self.file.as_deref()), colour, stdout).context(STDOUT)? {
+            0 => Ok(()),
+            _ => Err(Wrong.into()),
+        }
+    }
+}
+
+/// A configuration is wrong, and it has been said what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is wrong")]
+pub struct Wrong;
+
+const SCHEMA: &str = "\
+Examples:
+  mqttyd schema > mqttyd.schema.json
+  mqttyd schema --reference > reference.md
+
+Editors that know TOML complete and explain the configuration with it.";
+
+/// Print the JSON Schema of the configuration
+#[derive(clap::Args, Debug)]
+#[command(after_help = SCHEMA)]
+struct SchemaArgs {
+    /// Print the reference of every key instead, as Markdown
+    #[arg(long)]
+    reference: bool,
+}
+
+impl SchemaArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let stdout = std::io::stdout().lock();
+        if self.reference {
+            schema::page(stdout)
+        } else {
+            schema::schema(stdout)
+        }
+        .context(STDOUT)
+    }
+}
+
+const PORTS: &str = "\
+Examples:
+  mqttyd ports                     what is there, and what is it called?
+  mqttyd ports --config my.toml    which of them does my configuration mean?";
+
+/// List the serial ports of this machine: their names, who holds them, which are configured
+#[derive(clap::Args, Debug)]
+#[command(after_help = PORTS)]
+struct PortsArgs {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl PortsArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.config.read_if_there()?.unwrap_or_default();
+        let named = config
+            .port
+            .iter()
+            .map(|port| (port.name.as_str().to_owned(), port.serial()));
+        ports::run(&named.collect::<Vec<_>>()).context("failed to list the serial ports")
+    }
+}
+
+const WATCH: &str = "\
+Examples:
+  mqttyd watch                  everything that passes on the gateway's ports
+  mqttyd watch -p scale --down  what is sent to the device on the port `scale`
+  mqttyd watch --bad            only what goes wrong
+  mqttyd watch --json > day     a recording, one JSON object per line";
+
+/// Show what passes on the ports of the running gateway, live
+#[derive(clap::Args, Debug)]
+#[command(after_help = WATCH)]
+struct WatchArgs {
+    #[command(flatten)]
+    options: watch::Options,
+
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// The gateway's control socket [default: the one that the configuration names]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl WatchArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let socket = match self.socket {
+            Some(socket) => socket,
+            None => {
+                let config = self.config.read_if_there()?;
+                let places = config
+                    .map_or_else(gateway::Config::default, |config| config.gateway)
+                    .sockets();
+                let there = places.iter().find(|place| place.exists()).or(places.last());
+                there.cloned().unwrap_or_default()
+            }
+        };
+        let mut stdout = std::io::stdout().lock();
+        let colour = colourful(&stdout);
+        watch::run(&socket, &self.options, &mut stdout, colour)
+    }
+}
+
+/// `--config`, for the commands that read it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ConfigFile {
+    /// The configuration file [default: $MQTTYD_CONFIG, or else /etc/mqttyd/mqttyd.toml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The file that was asked for, by argument, by the environment, or by saying nothing.
+    pub(crate) fn path(&self) -> PathBuf {
+        path_or_default(self.config.as_deref())
+    }
+
+    /// The configuration, for commands that can do without: one that was asked for has to be there and right,
+    /// the installed one need not be readable for everybody.
+    fn read_if_there(&self) -> anyhow::Result<Option<Config>> {
+        match Config::read(&self.path()) {
+            Ok(read) => Ok(Some(read.config)),
+            Err(_) if self.path() == Path::new(CONFIG) => Ok(None),
+            Err(faults) => Err(faults.into()),
+        }
+    }
+}
+
+/// The configuration file: the one that is named, or the one of the environment, or the installed one.
+pub(crate) fn path_or_default(named: Option<&Path>) -> PathBuf {
+    let environment = || std::env::var_os("MQTTYD_CONFIG").filter(|path| !path.is_empty());
+    named
+        .map(Path::to_owned)
+        .unwrap_or_else(|| environment().map_or_else(|| CONFIG.into(), PathBuf::from))
+}
+
+/// Whether it is for a person who wants colours.
+fn colourful(out: &impl std::io::IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|wish| wish.is_empty())
+}
+
+const STDOUT: &str = "failed to write to stdout";
+
+/// Writes a whole text to stdout; a reader that has gone away is an error like any other.
+pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_ref())
+        .and_then(|()| stdout.flush())
+        .context(STDOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_with_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let name = command.get_name();
+            assert!(
+                after.contains(&format!("mqttyd {name}")),
+                "`mqttyd {name} --help` shows no example"
+            );
+            assert!(
+                command
+                    .get_about()
+                    .is_some_and(|about| !about.to_string().is_empty()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_named_file_comes_first() {
+        assert_eq!(path_or_default(Some(Path::new("my.toml"))), Path::new("my.toml"));
+    }
+}

@@ -1,0 +1,89 @@
+//! `mqttyd run`: the gateway, until it is told to stop or can't go on.
+
+use super::ConfigFile;
+use crate::config::{Config, Read};
+use crate::journal::{self, Levels};
+use crate::{broker, gateway};
+use anyhow::Context as _;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+/// The most threads that wait for ports and clients: more would only pass the same work around.
+const THREADS: usize = 4;
+/// What is still being opened when the gateway has stopped gets so long, and is left to the kernel.
+const LEFTOVERS: Duration = Duration::from_millis(100);
+
+const EXAMPLE: &str = "\
+Examples:
+  mqttyd run                                       as the service does
+  mqttyd run --config my.toml                      with a configuration of one's own
+  mqttyd run --log debug                           with every frame in the log
+  mqttyd run --log warn,mqttyd::port=debug         with every frame, and no more
+
+Ctrl-C or SIGTERM: the frame in hand is finished, `offline` published, the ports closed.";
+
+/// Run the gateway: serial ports, MQTT topics and the broker
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// What is logged, instead of what the configuration or $MQTTYD_LOG says: off, error, warn, info, debug, trace
+    #[arg(short, long, value_name = "LEVEL")]
+    log: Option<Levels>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let path = self.config.path();
+        let Read { config, warnings } = Config::read(&path)?;
+        let levels = self
+            .log
+            .map_or_else(Levels::of_environment, |levels| Ok(Some(levels)))?;
+        journal::start(&config.log, levels, Some(Box::new(broker::report())))?;
+        journal::log_panics();
+        info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
+        for doubt in warnings.iter() {
+            warn!(config = %path.display(), "{}; `mqttyd check` shows where", doubt.title);
+        }
+        let runtime = runtime().context("failed to start the runtime")?;
+        let ended = runtime.block_on(serve(&config));
+        runtime.shutdown_timeout(LEFTOVERS);
+        ended
+    }
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut signals = Vec::new();
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        signals.push(signal(kind).context("failed to listen for signals")?);
+    }
+    let stop = std::future::poll_fn(|cx| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+        if came {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    });
+    gateway::run(config, stop).await?;
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(THREADS);
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("mqttyd")
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,349 @@
+//! What only shows when the parts of a configuration are looked at together.
+
+use super::suggest::{listed, nearest};
+use super::words::apart;
+use super::{Config, Issue};
+use crate::port::config::{self as port, Publish};
+use crate::serial;
+use crate::topic::Filter;
+use crate::{broker, check};
+use std::collections::HashMap;
+
+impl Config {
+    /// Everything that does not fit together.
+    pub fn check(&self) -> Vec<Issue> {
+        let broker = self.broker.validate();
+        let mut issues: Vec<Issue> = broker.iter().map(|fault| self.of_broker(fault)).collect();
+        issues.extend(self.check_gateway());
+        issues.extend(self.same_ports());
+        for (i, port) in self.port.iter().enumerate() {
+            issues.extend(of_serial(i, port));
+            issues.extend(of_bytes(i, port));
+            let reach: Vec<Option<Filter>> =
+                port.publish.iter().map(|publish| reach(port, publish)).collect();
+            for (j, publish) in port.publish.iter().enumerate() {
+                issues.extend(self.check_publish(i, j, publish, reach[j].as_ref()));
+            }
+            issues.extend(said_twice(i, &port.publish));
+            for j in 0..port.command.len() {
+                issues.extend(self.check_command(i, j, port, &reach));
+            }
+            if port.publish.is_empty() && port.command.is_empty() {
+                let title = format!("the port `{}` does nothing", port.name);
+                issues.push(
+                    Issue::at(
+                        format!("port[{i}]"),
+                        title,
+                        "it has no `publish` and no `command`",
+                    )
+                    .help("add `[[port.publish]]` with a `topic` below it")
+                    .warning(),
+                );
+            }
+        }
+        issues
+    }
+
+    fn of_broker(&self, fault: &broker::Fault) -> Issue {
+        let mut path = String::from("broker");
+        for step in &fault.path {
+            match step.parse::<usize>() {
+                Ok(index) => path.push_str(&format!("[{index}]")),
+                Err(_) => path.push_str(&format!(".{step}")),
+            }
+        }
+        if let (Some(key), Some((_, bounds))) = (fault.path.last(), fault.what.split_once("out of bounds: "))
+        {
+            return Issue::at(
+                path,
+                format!("wrong value for `{key}`"),
+                format!("expected {bounds}"),
+            );
+        }
+        let (title, label) = fault.what.rsplit_once(": ").unwrap_or((fault.what.as_str(), ""));
+        let index = fault
+            .path
+            .get(1)
+            .and_then(|index| index.parse::<usize>().ok())
+            .unwrap_or(0);
+        let parts: Vec<&str> = fault.path.iter().map(String::as_str).collect();
+        match parts[..] {
+            ["user", _, "name"] if fault.what.contains("twice") => {
+                let name = self.broker.user.get(index).map(|user| &user.name);
+                let first = self
+                    .broker
+                    .user
+                    .iter()
+                    .position(|user| Some(&user.name) == name)
+                    .unwrap_or(0);
+                Issue::at(path, title, "again here").also(format!("broker.user[{first}].name"), "first here")
+            }
+            ["listener", _, "address"] if fault.what.contains("is taken") => {
+                let port = self
+                    .broker
+                    .listener
+                    .get(index)
+                    .map(|listener| listener.address.0.port());
+                let same = |listener: &broker::Listener| Some(listener.address.0.port()) == port;
+                let first = self.broker.listener.iter().position(same).unwrap_or(0);
+                Issue::at(path, title, label).also(format!("broker.listener[{first}].address"), "first here")
+            }
+            _ => Issue::at(path, title, label),
+        }
+    }
+
+    fn check_gateway(&self) -> Option<Issue> {
+        let control = self.gateway.control.as_ref()?;
+        (!control.as_os_str().is_empty() && control.is_relative()).then(|| {
+            let label = "this depends on where mqttyd is started";
+            Issue::at("gateway.control", "the control socket's path is relative", label)
+                .help("write it from the root, such as \"/run/mqttyd/control.sock\"")
+        })
+    }
+
+    /// Ports that have the name or the device of one before them.
+    fn same_ports(&self) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        let mut before: HashMap<(&str, String), usize> = HashMap::new();
+        for (i, port) in self.port.iter().enumerate() {
+            if let Some(j) = first(&mut before, ("name", port.name.to_string()), i) {
+                let title = format!("two ports have the name `{}`", port.name);
+                issues.push(
+                    Issue::at(format!("port[{i}].name"), title, "again here")
+                        .also(format!("port[{j}].name"), "first here")
+                        .help("topics and the journal tell ports apart by their names: give each its own"),
+                );
+            }
+            let path = port
+                .path
+                .as_ref()
+                .map(|path| ("path", path.display().to_string()));
+            let usb = port.usb.as_ref().map(|usb| ("usb", usb.to_string()));
+            for device in [path, usb].into_iter().flatten() {
+                let key = device.0;
+                if let Some(j) = first(&mut before, device, i) {
+                    issues.push(
+                        Issue::at(
+                            format!("port[{i}].{key}"),
+                            "two ports are one device",
+                            "the same here",
+                        )
+                        .also(format!("port[{j}].{key}"), "first here")
+                        .help("a device is opened once: put both into one `[[port]]`"),
+                    );
+                }
+            }
+        }
+        issues
+    }
+
+    fn check_publish(&self, i: usize, j: usize, publish: &Publish, reach: Option<&Filter>) -> Vec<Issue> {
+        let topic = format!("port[{i}].publish[{j}].topic");
+        let known = publish.names();
+        let mut issues = Vec::new();
+        for name in publish.topic.names().filter(|name| !known.contains(name)) {
+            let meant = nearest(name, known.iter().copied());
+            let label = match meant {
+                Some(meant) => format!("did you mean `{{{meant}}}`?"),
+                None => "nothing of this name is known here".to_string(),
+            };
+            let braced: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
+            let issue = Issue::at(&topic, format!("unknown placeholder `{{{name}}}`"), label)
+                .part(format!("{{{name}}}"))
+                .help(format!(
+                    "known here: {}",
+                    listed(braced.iter().map(String::as_str), "and")
+                ));
+            issues.push(match meant {
+                Some(_) => issue,
+                None => issue
+                    .help(format!(
+                        "a value from the frame: `when = {{ regex = '(?<{name}>...)' }}`"
+                    ))
+                    .help(format!("for the braces themselves: `{{{{{name}}}}}`")),
+            });
+        }
+        let Some(filter) = reach else {
+            return issues;
+        };
+        let root = self.gateway.topic.as_str();
+        let below = Filter::parse(&format!("{root}/#"));
+        if below.is_ok_and(|below| below.overlaps(filter)) && !filter.as_str().starts_with('+') {
+            let label = format!("`{root}/...` is where the gateway speaks of itself");
+            let issue = Issue::at(topic, "this topic lies among the gateway's own", label)
+                .needs(format!("port[{i}].name"))
+                .help("take another topic, or move the gateway's own with `[gateway] topic = ...`");
+            issues.push(if filter.wildcards() > 0 {
+                issue.warning()
+            } else {
+                issue
+            });
+        }
+        issues
+    }
+
+    fn check_command(&self, i: usize, j: usize, port: &port::Config, reach: &[Option<Filter>]) -> Vec<Issue> {
+        let command = &port.command[j];
+        let path = format!("port[{i}].command[{j}]");
+        let mut issues = Vec::new();
+        if let Err(error) = command.payload.check(&command.topic) {
+            let title = error.to_string();
+            issues.push(
+                Issue::at(
+                    format!("{path}.payload"),
+                    title,
+                    "asks for a wildcard that is not there",
+                )
+                .also(format!("{path}.topic"), "the filter"),
+            );
+        }
+        let own = reach.iter().enumerate().filter_map(|(k, filter)| {
+            let filter = filter.as_ref().filter(|filter| filter.overlaps(&command.topic))?;
+            Some((k, filter.wildcards() > 0))
+        });
+        if let Some((k, perhaps)) = own.min_by_key(|(_, perhaps)| *perhaps) {
+            let would = if perhaps { "could" } else { "would" };
+            let title = format!(
+                "the port `{}` {would} be sent what it publishes itself",
+                port.name
+            );
+            let issue = Issue::at(format!("{path}.topic"), title, "takes what is published there")
+                .needs(format!("port[{i}].name"))
+                .also(format!("port[{i}].publish[{k}].topic"), "published here")
+                .help("give commands a topic of their own, such as \"home/air/set\"");
+            issues.push(if perhaps { issue.warning() } else { issue });
+            return issues;
+        }
+        let root = self.gateway.topic.as_str();
+        let state = Filter::parse(&format!("{root}/#"));
+        if state.is_ok_and(|state| state.overlaps(&command.topic)) {
+            let label = format!("takes the gateway's own messages below `{root}/` as commands");
+            issues.push(
+                Issue::at(
+                    format!("{path}.topic"),
+                    "the device would be sent the gateway's states",
+                    label,
+                )
+                .help("give commands a topic of their own, such as \"home/air/set\""),
+            );
+        }
+        issues
+    }
+}
+
+/// The topics that an entry may publish to: the port's name put in, `+` for what the device says.
+fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
+    // No topic that a person writes has this private character, and none of it is changed in a topic.
+    const UNKNOWN: &str = "v\u{f8ff}";
+    let value = |name: &str| match name {
+        "port" => Some(port.name.as_str().as_bytes()),
+        _ => Some(UNKNOWN.as_bytes()),
+    };
+    let topic = publish.topic.render(value).ok()?;
+    let level = |level: &str| {
+        if level.contains(UNKNOWN) {
+            "+".to_string()
+        } else {
+            level.to_string()
+        }
+    };
+    let levels: Vec<String> = topic.as_str().split('/').map(level).collect();
+    Filter::parse(&levels.join("/")).ok()
+}
+
+/// Entries that say the same as one before them.
+fn said_twice(i: usize, entries: &[Publish]) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut before: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (j, entry) in entries.iter().enumerate() {
+        let same_topic = before.entry(entry.topic.as_str()).or_default();
+        match same_topic.iter().find(|k| entries[**k] == *entry) {
+            Some(k) => issues.push(
+                Issue::at(
+                    format!("port[{i}].publish[{j}]"),
+                    "each frame would be published twice on one topic",
+                    "says the same again",
+                )
+                .also(format!("port[{i}].publish[{k}]"), "first here")
+                .warning(),
+            ),
+            None => same_topic.push(j),
+        }
+    }
+    issues
+}
+
+/// Remembers who is the first of this kind and name, and says who was it.
+fn first<'a>(
+    before: &mut HashMap<(&'a str, String), usize>,
+    what: (&'a str, String),
+    i: usize,
+) -> Option<usize> {
+    let first = *before.entry(what).or_insert(i);
+    (first != i).then_some(first)
+}
+
+fn of_serial(i: usize, port: &port::Config) -> Option<Issue> {
+    use serial::Fault;
+    let at = |key: &str, title: &str, label: &str| Issue::at(format!("port[{i}]{key}"), title, label);
+    Some(match port.serial().validate().err()? {
+        Fault::Nameless => {
+            let title = format!("which device is the port `{}`?", port.name);
+            at("", &title, "this has neither `path` nor `usb`")
+                .help("add `path = \"/dev/serial/by-id/...\"`; `mqttyd ports` lists what is there")
+        }
+        Fault::NamedTwice => at(
+            ".usb",
+            "`path` and `usb` both name the device",
+            "keep one of them",
+        )
+        .also(format!("port[{i}].path"), "the other one"),
+        Fault::Relative(path) => {
+            let help = format!("write it from the root: `path = \"/dev/{}\"`", path.display());
+            at(
+                ".path",
+                "the device's path is relative",
+                "this depends on where mqttyd is started",
+            )
+            .help(help)
+        }
+        Fault::AnyUsb => at(
+            ".usb",
+            "`usb` names nothing",
+            "expected `vid`, `pid`, `serial` or `interface`",
+        )
+        .help("`mqttyd ports` lists what is there"),
+        Fault::TwoMastersOfRts => at(".rts", "two masters of RTS", "this sets RTS once and for all")
+            .also(format!("port[{i}].flow-control"), "this moves it with the data")
+            .help("remove one of them"),
+    })
+}
+
+/// What the framing and the check say when they are built.
+fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut issue = |path: String, what: &str, words: String| {
+        let title = format!("{what} of the port `{}` cannot be so", port.name);
+        let (label, help) = apart(&words);
+        let issue = Issue::at(path, title, label).needs(format!("port[{i}].name"));
+        issues.push(help.into_iter().fold(issue, Issue::help));
+    };
+    if let Err(error) = port.frame.build(port.serial().char_time()) {
+        issue(format!("port[{i}].frame"), "the framing", error.to_string());
+    }
+    if let Some(Err(error)) = port.check.as_ref().map(check::Config::build) {
+        let key = match &error {
+            check::Error::Width { .. } => "encoding",
+            check::Error::Beyond { .. } | check::Error::Tail { .. } => "at",
+            check::Error::NoPrefix => "optional",
+            check::Error::Nothing { .. } => "covers",
+        };
+        let words = error.to_string();
+        let words = match words.split_once(": ") {
+            Some((said, why)) if said.starts_with("at = ") => why.to_string(),
+            _ => words,
+        };
+        issue(format!("port[{i}].check.{key}"), "the check", words);
+    }
+    issues
+}

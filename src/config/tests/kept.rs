@@ -1,0 +1,89 @@
+//! What is kept in the repository and made from the types: the schema, the reference, the examples.
+
+use crate::config::{Config, reference};
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares a kept file with what it should hold, or with UPDATE_SCHEMA=1 writes it.
+fn current(path: &str, should: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&file, should).unwrap();
+    }
+    let is = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        is == should,
+        "{path} is not current: run `UPDATE_SCHEMA=1 cargo test --lib config::` and commit it"
+    );
+}
+
+#[test]
+fn the_schema_is_current() {
+    current("config/mqttyd.schema.json", &format!("{:#}\n", Config::schema()));
+}
+
+#[test]
+fn the_reference_is_current() {
+    current("docs/configuration.md", &reference(&Config::schema()));
+}
+
+#[test]
+fn every_key_is_explained() {
+    fn walk(path: &str, schema: &serde_json::Value, root: &serde_json::Value) {
+        let Some(properties) = schema["properties"].as_object() else {
+            return;
+        };
+        for (key, value) in properties {
+            let inner = value["$ref"].as_str().and_then(|path| root.pointer(&path[1..]));
+            let told = value["description"]
+                .as_str()
+                .or(inner.and_then(|v| v["description"].as_str()));
+            assert!(
+                told.is_some_and(|told| told.len() > 10),
+                "{path}.{key} is not explained"
+            );
+        }
+    }
+    let schema = Config::schema();
+    walk("", &schema, &schema);
+    for (name, part) in schema["$defs"].as_object().unwrap() {
+        walk(name, part, &schema);
+    }
+}
+
+fn examples() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("config")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "toml") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn every_example_is_good() {
+    let files = examples();
+    assert!(files.len() >= 2, "no examples");
+    for path in files {
+        match Config::read(&path) {
+            Ok(read) => assert!(read.warnings.is_empty(), "{}", read.warnings),
+            Err(faults) => panic!("{faults}"),
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("#:schema "),
+            "{} names no schema for editors",
+            path.display()
+        );
+    }
+}

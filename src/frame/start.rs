@@ -1,0 +1,356 @@
+//! Frames that begin with a marker and have no mark of their end.
+
+use super::decoder::{Scene, Step};
+use super::marker::{Found, Marker, Size};
+use super::seek::Lead;
+use super::{Damage, EncodeError, Error, Seal, open, within};
+use crate::octets::Octets;
+use crate::span::Span;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Frames that begin with a marker and run until the next one, until silence, or for a given length.
+#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "StartFrame")]
+pub struct Config {
+    /// What a frame begins with, 1 to 16 bytes. It is part of the frame.
+    pub marker: Marker,
+    /// Which bits of the marker count, as many bytes as the marker has: with `marker = [0xe0]` and
+    /// `mask = [0xf0]` a frame begins with 0xE0 to 0xEF. Default: all bits.
+    #[serde(default)]
+    pub mask: Option<Marker>,
+    /// Where a frame ends: `"marker"`, before the next marker; `{ silence = "20ms" }`, when nothing has come
+    /// for so long; `{ length = 9 }`, after so many bytes, marker and check included.
+    pub until: Until,
+    /// Whether the marker is taken off the data, after the check. Default false.
+    #[serde(default)]
+    pub strip: bool,
+    /// Bytes that may stand between frames and are no noise, such as `"\r\n"`. Default none.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub ignore: Octets,
+    /// The longest frame, in bytes, marker and check included. Default 4096.
+    #[serde(default)]
+    pub max: Size,
+    /// A frame whose rest has not come after this silence is dropped. Default `"1s"`; `"0s"` means never. With
+    /// `until = "marker"` this silence ends the frame, because no other marker may come; with
+    /// `until = { silence = ... }` it means nothing.
+    #[serde(default = "stale")]
+    #[schemars(extend("default" = "1s"))]
+    pub stale: Span,
+}
+
+/// Where a frame ends that has no mark of its end.
+#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// Before the next marker.
+    Marker,
+    /// When nothing has come for so long.
+    Silence(Span),
+    /// After so many bytes, marker and check included.
+    Length(Size),
+}
+
+fn stale() -> Span {
+    Span::millis(1000)
+}
+
+impl Config {
+    pub(super) fn build(&self) -> Result<Method, Error> {
+        match self.until {
+            Until::Silence(span) if span.0.is_zero() => {
+                return Err(Error::new(
+                    "the silence that ends a frame must be longer than nothing",
+                ));
+            }
+            Until::Length(length) if length.get() < self.marker.len() => {
+                return Err(Error::new(
+                    "the length counts the marker, so it cannot be less than the marker has",
+                ));
+            }
+            _ => {}
+        }
+        Ok(Method {
+            lead: Lead::new(
+                &self.marker,
+                self.mask.as_deref().unwrap_or_default(),
+                &self.ignore,
+            )?,
+            config: self.clone(),
+        })
+    }
+
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        match self.until {
+            Until::Silence(span) => Some(span.0),
+            Until::Marker | Until::Length(_) => Some(self.stale.0).filter(|time| !time.is_zero()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Method {
+    config: Config,
+    lead: Lead,
+}
+
+impl Method {
+    pub(super) fn step<S: Seal + ?Sized>(&self, scene: &mut Scene<'_, S>) -> Step {
+        let Scene {
+            bytes, silent, seal, ..
+        } = *scene;
+        if let Some(step) = self.lead.seek(bytes, silent) {
+            return step;
+        }
+        let (len, max) = match self.length(scene) {
+            Ok(len) => len,
+            Err(step) => return step,
+        };
+        if len > max {
+            return Step::Skip(1, Damage::TooLong);
+        }
+        let header = self.lead.len();
+        if len < header + seal.len() {
+            return Step::Skip(1, Damage::TooShort);
+        }
+        match open(seal, &bytes[..len]) {
+            Ok(mut data) => {
+                if self.config.strip {
+                    data.start = data.start.max(header).min(data.end);
+                }
+                Step::Frame {
+                    used: len,
+                    data,
+                    scratch: false,
+                }
+            }
+            Err(why) => Step::Skip(1, why),
+        }
+    }
+
+    /// How long the frame is that begins with the first byte, and how long it may be.
+    fn length<S: Seal + ?Sized>(&self, scene: &mut Scene<'_, S>) -> Result<(usize, usize), Step> {
+        let (bytes, max) = (scene.bytes, self.config.max.get());
+        match self.config.until {
+            Until::Length(length) if bytes.len() >= length.get() => Ok((length.get(), length.get())),
+            Until::Length(_) if scene.silent => Err(Step::Skip(1, Damage::Stale)),
+            Until::Length(_) => Err(Step::More),
+            Until::Silence(_) if scene.silent || bytes.len() > max => Ok((bytes.len(), max)),
+            Until::Silence(_) => Err(Step::More),
+            Until::Marker => {
+                let found = self.lead.find(bytes, scene.progress.seen.max(self.lead.len()));
+                let (Found::At(end) | Found::NotBefore(end)) = found;
+                scene.progress.seen = end;
+                match found {
+                    Found::NotBefore(_) if end > max => Ok((end, max)),
+                    Found::NotBefore(_) if scene.silent => Ok((bytes.len(), max)),
+                    Found::NotBefore(_) => Err(Step::More),
+                    Found::At(_) => Ok((end, max)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn encode<S: Seal + ?Sized>(
+        &self,
+        data: &[u8],
+        seal: &S,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let start = out.len();
+        if self.config.strip {
+            out.extend_from_slice(&self.config.marker);
+        } else if self.lead.compare(data) != Some(true) {
+            return Err(EncodeError::Unstarted);
+        }
+        out.extend_from_slice(data);
+        seal.close(out, start);
+        let wire = &out[start..];
+        let len = wire.len();
+        match self.config.until {
+            Until::Length(length) if length.get() == len => Ok(()),
+            Until::Length(length) => Err(EncodeError::Length {
+                len,
+                length: length.get(),
+            }),
+            Until::Marker if self.lead.find(wire, self.lead.len()) != Found::NotBefore(len) => {
+                Err(EncodeError::Marker)
+            }
+            Until::Marker | Until::Silence(_) => within(len, self.config.max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config as Frame;
+    use super::super::tests::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn until_the_next_marker_or_silence() {
+        let framing = build("{ start = { marker = '$', until = 'marker', max = 6 } }");
+        let got = decode(&framing, &(), b"xy$a$bc$toolong$d");
+        let long = damaged(Damage::TooLong, "$toolong");
+        assert_eq!(
+            got,
+            [
+                damaged(Damage::Noise, "xy"),
+                frame("$a"),
+                frame("$bc"),
+                long,
+                frame("$d")
+            ]
+        );
+        assert_eq!(encode(&framing, &(), b"$ok"), Ok(b"$ok".to_vec()));
+        assert_eq!(encode(&framing, &(), b"$o$k"), Err(EncodeError::Marker));
+        assert_eq!(encode(&framing, &(), b"ok"), Err(EncodeError::Unstarted));
+    }
+
+    #[test]
+    fn until_silence() {
+        let framing = build("{ start = { marker = [0x55], until = { silence = '5ms' }, strip = true } }");
+        let mut line = Line::new(&framing, &());
+        assert_eq!(line.read(b"\x55one\x55").take(), []);
+        assert_eq!(line.silence().take(), [frame("one\x55")]);
+        assert_eq!(
+            line.read(b"!\x55two").silence().take(),
+            [damaged(Damage::Noise, "!"), frame("two")]
+        );
+        assert_eq!(encode(&framing, &(), b"three"), Ok(b"\x55three".to_vec()));
+    }
+
+    /// MH-Z19B CO2 sensor, capture 0 (github.com/avaldebe/PyPMS, tests/captured_data/data.csv), after a
+    /// frame that lost its end.
+    #[test]
+    fn a_given_length_after_a_false_start() {
+        let framing = build("{ start = { marker = [0xff, 0x86], until = { length = 9 } } }");
+        let good = hex("ff86027c42000000ba");
+        let wire = [b"\xff\x86\x02", good.as_slice()].concat();
+        let check = Hash9;
+        assert_eq!(
+            decode(&framing, &check, &wire),
+            [damaged(Damage::Check, b"\xff\x86\x02"), frame(&good[..8])]
+        );
+        assert_eq!(
+            decode(&framing, &check, &good[..5]),
+            [damaged(Damage::Stale, &good[..5])]
+        );
+    }
+
+    /// The sensor's check: the negated sum of all but the first byte.
+    struct Hash9;
+    impl Seal for Hash9 {
+        fn open(&self, content: &[u8]) -> Option<std::ops::Range<usize>> {
+            let sum = content[1..].iter().fold(0u8, |sum, b| sum.wrapping_add(*b));
+            (sum == 0).then_some(0..content.len() - 1)
+        }
+        fn len(&self) -> usize {
+            1
+        }
+        fn close(&self, content: &mut Vec<u8>, start: usize) {
+            let sum = content[start + 1..]
+                .iter()
+                .fold(0u8, |sum, b| sum.wrapping_sub(*b));
+            content.push(sum);
+        }
+    }
+
+    /// Paradox alarm panels: live events are 37 bytes, the first of which has E as its high half.
+    #[test]
+    fn a_masked_marker() {
+        let framing = build("{ start = { marker = [0xe0], mask = [0xf0], until = { length = 3 } } }");
+        assert_eq!(
+            decode(&framing, &(), b"\x12\xe2ab\xe0cd"),
+            [
+                damaged(Damage::Noise, b"\x12"),
+                frame(b"\xe2ab"),
+                frame(b"\xe0cd")
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let config = |until| {
+            Frame::Start(Config {
+                marker: Marker::new(*b"ab").unwrap(),
+                mask: None,
+                until,
+                strip: false,
+                ignore: Octets::default(),
+                max: Size::DEFAULT,
+                stale: stale(),
+            })
+            .build(CHAR)
+        };
+        assert!(config(Until::Silence(Span::default())).is_err());
+        assert!(config(Until::Length(Size::new(1).unwrap())).is_err());
+        assert!(config(Until::Marker).is_ok());
+    }
+
+    fn any_config() -> impl Strategy<Value = Config> {
+        let marker = proptest::collection::vec(proptest::sample::select(&b"ab"[..]), 1..4);
+        let until = prop_oneof![
+            Just(Until::Marker),
+            Just(Until::Silence(Span::millis(5))),
+            (8..30usize).prop_map(|n| Until::Length(Size::new(n).unwrap())),
+        ];
+        (marker, until, any::<bool>(), any::<bool>(), 8..40usize).prop_map(
+            |(marker, until, strip, ignore, max)| Config {
+                marker: Marker::new(marker).unwrap(),
+                mask: None,
+                until,
+                strip,
+                ignore: if ignore { b"a\n".to_vec() } else { Vec::new() }.into(),
+                max: Size::new(max).unwrap(),
+                stale: stale(),
+            },
+        )
+    }
+
+    /// Makes data of it that the method can carry, mostly.
+    fn fit(config: &Config, data: &[u8]) -> Vec<u8> {
+        let marker = if config.strip { 0 } else { config.marker.len() };
+        let mut data = [&config.marker[..marker], data].concat();
+        if let Until::Length(length) = config.until {
+            data.resize(length.get() - Hash.len() - config.marker.len() + marker, b'a');
+        }
+        data
+    }
+
+    proptest! {
+        #[test]
+        fn cutting(config in any_config(), bytes in bytes(b"ab\n", 100), cuts in cuts()) {
+            let framing = Frame::Start(config).build(CHAR).unwrap();
+            cuts_do_not_matter(&framing, &(), &bytes, &cuts, 40);
+            cuts_do_not_matter(&framing, &Hash, &bytes, &cuts, 40);
+        }
+
+        #[test]
+        fn identity(config in any_config(), data in bytes(b"abc", 20)) {
+            let framing = Frame::Start(config.clone()).build(CHAR).unwrap();
+            sent_is_received(&framing, &(), &data);
+            let sent = sent_is_received(&framing, &Hash, &fit(&config, &data));
+            prop_assert!(sent.is_some() || !matches!(config.until, Until::Length(_)));
+        }
+
+        #[test]
+        fn garbage(config in any_config(), mut stream in stream(b"abc")) {
+            for (n, (garbage, data)) in stream.iter_mut().enumerate() {
+                *data = fit(&config, data);
+                // Where nothing but the next marker ends a frame, garbage behind it belongs to it.
+                if config.until == Until::Marker && n > 0 {
+                    garbage.clear();
+                }
+            }
+            if !matches!(config.until, Until::Silence(_)) {
+                garbage_costs_no_frame(&Frame::Start(config).build(CHAR).unwrap(), &stream);
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Starts the broker and the ports, says that the gateway is there, watches over both, and ends them in order.
+
+use crate::broker::{self, Broker, Message, Publisher, Qos};
+use crate::config::Config as Whole;
+use crate::control::{self, Tap};
+use crate::notify;
+use crate::port::{self, Order, Parts, Port};
+use crate::serial::Watcher;
+use crate::span::Span;
+use crate::topic::Topic;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+/// Messages that a port's commands may take in the broker's link before the oldest is lost: a burst, no more.
+const COMMANDS: usize = 256;
+/// How long all ports together may take to stop: the whole gateway has to be gone within 2 s.
+const PORTS_STOP: Duration = Duration::from_millis(1_400);
+/// Where the service has its control socket (the unit's RuntimeDirectory).
+const SOCKET: &str = "/run/mqttyd/control.sock";
+/// How long the last messages may take to reach the subscribers' sockets.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// The gateway itself: `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// The root of the topics on which the gateway speaks of itself: `TOPIC/state` (`online`, `offline`),
+    /// `TOPIC/port/NAME/state` and `TOPIC/port/NAME/counters`. "mqttyd" by default; change it where several
+    /// gateways are joined.
+    #[serde(default = "root")]
+    pub topic: Topic,
+    /// The socket on which `mqttyd watch` finds the running gateway. By default `/run/mqttyd/control.sock`, or
+    /// `mqttyd.sock` in $XDG_RUNTIME_DIR for somebody who runs mqttyd without root; an empty text turns it off.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
+    /// A port's counters are published at most so often, and only when they have changed. "60s" by default.
+    #[serde(default = "minute")]
+    pub counters: Span,
+}
+
+fn root() -> Topic {
+    Topic::parse("mqttyd").expect("a plain word is a topic")
+}
+
+fn minute() -> Span {
+    Span::millis(60_000)
+}
+
+impl Config {
+    /// Where the control socket is; `None` where it is turned off.
+    pub fn socket(&self) -> Option<PathBuf> {
+        match &self.control {
+            Some(path) if path.as_os_str().is_empty() => None,
+            Some(path) => Some(path.clone()),
+            None => Some(user_socket().unwrap_or_else(|| SOCKET.into())),
+        }
+    }
+
+    /// Where a running gateway may have its control socket: the likeliest first.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        match &self.control {
+            None => user_socket().into_iter().chain([SOCKET.into()]).collect(),
+            Some(_) => self.socket().into_iter().collect(),
+        }
+    }
+}
+
+/// The socket of a gateway that a person runs for themselves.
+fn user_socket() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty())?;
+    Some(PathBuf::from(folder).join("mqttyd.sock"))
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            topic: root(),
+            control: None,
+            counters: minute(),
+        }
+    }
+}
+
+/// Why the gateway did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The broker did not start.
+    #[error("the broker did not start")]
+    Start(#[from] broker::StartError),
+    /// A link to the broker was refused.
+    #[error("the broker refuses a link to {0}")]
+    Link(String, #[source] broker::LinkError),
+    /// A port's options don't fit together.
+    #[error(transparent)]
+    Port(#[from] port::Error),
+    /// Watching for device nodes failed.
+    #[error("can't watch for device nodes")]
+    Watch(#[source] std::io::Error),
+    /// A state topic can't be made.
+    #[error("the state topics can't be made")]
+    Topic(#[from] crate::topic::Error),
+    /// The broker is no more.
+    #[error("the broker has died; what it held is lost")]
+    Died(#[source] broker::Died),
+    /// A task of our own ended by a panic.
+    #[error("a task has failed: {0}")]
+    Task(String),
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    broker: Broker,
+    publisher: Publisher,
+    state: Topic,
+    ports: JoinSet<Arc<str>>,
+    orders: Vec<(Arc<str>, mpsc::Sender<Order>)>,
+    helpers: JoinSet<()>,
+    stop_helpers: tokio::sync::watch::Sender<bool>,
+}
+
+/// Runs a gateway until `stop` comes or it can't go on.
+pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    let mut gateway = Gateway::start(config).await?;
+    notify::ready();
+    notify::status(&format!(
+        "{} ports, {} listeners",
+        config.port.len(),
+        gateway.broker.addresses().len()
+    ));
+    info!(ports = config.port.len(), "ready");
+    if config.port.is_empty() {
+        info!("no port is configured yet: `mqttyd ports` lists those of this machine");
+    }
+    let result = tokio::select! {
+        () = stop => Ok(()),
+        error = gateway.supervise() => Err(error),
+    };
+    notify::stopping();
+    info!("stopping");
+    gateway.stop().await;
+    result
+}
+
+impl Gateway {
+    /// Starts the broker, then the ports. The broker accepts connections when this returns; the ports may still
+    /// be waiting for their devices.
+    pub async fn start(config: &Whole) -> Result<Gateway, Error> {
+        let own = &config.gateway;
+        let broker = Broker::start(&config.broker).await?;
+        for listening in broker.addresses() {
+            info!(address = %listening.address, "listening: {listening}");
+        }
+        let link = |name: &str| {
+            let name = name.to_owned();
+            move |error| Error::Link(name, error)
+        };
+        let (mut publisher, _) = broker
+            .link("gateway", &[], 1)
+            .await
+            .map_err(link("the gateway"))?;
+        let state = Topic::parse(&format!("{}/state", own.topic))?;
+        announce(&mut publisher, &state, "online").await;
+
+        let (stop_helpers, stopped) = tokio::sync::watch::channel(false);
+        let (tap, feed) = Tap::new();
+        let names: Vec<Arc<str>> = config.port.iter().map(|port| port.name.as_str().into()).collect();
+        let feed = feed.with_ports(names.iter().cloned());
+        let mut helpers = JoinSet::new();
+        if let Some(path) = own.socket() {
+            let mut stopped = stopped.clone();
+            helpers.spawn(async move {
+                let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+                if let Err(error) = control::serve(&path, feed, stop).await {
+                    warn!(path = %path.display(), error = %error, "`mqttyd watch` will not find this gateway");
+                }
+            });
+        }
+        let serials: Vec<_> = config.port.iter().map(port::Config::serial).collect();
+        let (watcher, watching) = Watcher::start(&serials).map_err(Error::Watch)?;
+        helpers.spawn(async move {
+            let error = watching.await;
+            error!(error = %error, "ports that come back will no longer be noticed");
+        });
+
+        let mut ports = JoinSet::new();
+        let mut orders = Vec::new();
+        for (name, port) in names.iter().zip(&config.port) {
+            let filters = port::subscriptions(port);
+            let (publisher, subscriber) = broker
+                .link(&format!("port-{name}"), &filters, COMMANDS)
+                .await
+                .map_err(link(name))?;
+            let (order, inbox) = mpsc::channel(2);
+            let parts = Parts {
+                publisher,
+                subscriber: (!filters.is_empty()).then_some(subscriber),
+                tap: tap.clone(),
+                changes: watcher.changes(),
+                orders: inbox,
+                state: Topic::parse(&format!("{}/port/{name}/state", own.topic))?,
+                counters: Topic::parse(&format!("{}/port/{name}/counters", own.topic))?,
+                counters_every: own.counters.into(),
+            };
+            let task = Port::new(port, parts)?;
+            let done = name.clone();
+            ports.spawn(async move {
+                task.run().await;
+                done
+            });
+            orders.push((name.clone(), order));
+        }
+        Ok(Gateway {
+            broker,
+            publisher,
+            state,
+            ports,
+            orders,
+            helpers,
+            stop_helpers,
+        })
+    }
+
+    /// The broker, for those who want a link of their own.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Watches over broker and ports; ends only when the gateway can't go on. Feeds systemd's watchdog while a
+    /// message crosses the broker and every port answers.
+    pub async fn supervise(&mut self) -> Error {
+        let mut beat = notify::watchdog_interval().map(tokio::time::interval);
+        loop {
+            tokio::select! {
+                died = self.broker.died() => return Error::Died(died),
+                Some(ended) = self.ports.join_next() => match ended {
+                    Ok(name) => return Error::Task(format!("port {name} ended by itself")),
+                    Err(error) => return Error::Task(error.to_string()),
+                },
+                Some(Err(error)) = self.helpers.join_next() => return Error::Task(error.to_string()),
+                period = async {
+                    match &mut beat {
+                        Some(beat) => { beat.tick().await; beat.period() }
+                        None => std::future::pending().await,
+                    }
+                } => match self.alive(period).await {
+                    Ok(()) => notify::watchdog(),
+                    Err(who) => warn!("not feeding the watchdog: {who} does not answer"),
+                },
+            }
+        }
+    }
+
+    /// Whether a message crosses the broker and every port answers, within `bound`. Else: who does not.
+    async fn alive(&self, bound: Duration) -> Result<(), String> {
+        let end = Instant::now() + bound;
+        match timeout_at(end, self.broker.probe()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return Err("the broker".into()),
+        }
+        for (name, order) in &self.orders {
+            let (ask, answer) = oneshot::channel();
+            let asked = async {
+                order.send(Order::Answer(ask)).await.ok()?;
+                answer.await.ok()
+            };
+            match timeout_at(end, asked).await {
+                Ok(Some(())) => {}
+                _ => return Err(format!("port {name}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the ports (each finishes the frame in hand), says `offline`, and closes the broker.
+    pub async fn stop(mut self) {
+        for (_, order) in &self.orders {
+            // A port whose inbox is full is answering the watchdog: it will find this right after.
+            let _ = timeout(PORTS_STOP / 4, order.send(Order::Stop)).await;
+        }
+        let all = async { while self.ports.join_next().await.is_some() {} };
+        if timeout(PORTS_STOP, all).await.is_err() {
+            warn!("a port did not stop in time");
+            self.ports.shutdown().await;
+        }
+        self.stop_helpers.send_replace(true);
+        announce(&mut self.publisher, &self.state, "offline").await;
+        // The router hands messages to the connections in their order: when the probe is back, so is all before it.
+        let _ = timeout(LINGER, self.broker.probe()).await;
+        tokio::time::sleep(LINGER).await;
+        self.helpers.shutdown().await;
+        self.broker.stop().await;
+    }
+}
+
+async fn announce(publisher: &mut Publisher, topic: &Topic, state: &'static str) {
+    let payload = Bytes::from_static(state.as_bytes());
+    let message = Message {
+        topic: topic.clone(),
+        payload,
+        qos: Qos::AtLeastOnce,
+        retain: true,
+    };
+    match timeout(LINGER, publisher.publish(message)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!("the gateway's state can't be published: {error}"),
+        Err(_) => warn!("the gateway's state can't be published: the broker is behind"),
+    }
+}

@@ -1,0 +1,232 @@
+//! The log as a whole: through tracing's macros to a sink, and to a real journald where one can be had.
+
+use super::sink::Sink;
+use super::*;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, debug, error, info, info_span, warn};
+use tracing_subscriber::layer::{Context, Layer};
+
+/// What `story` writes to the log.
+fn logged(levels: &str, story: impl FnOnce()) -> Vec<String> {
+    heard(levels, None, story)
+}
+
+fn heard(levels: &str, listener: Option<Listener<Registry>>, story: impl FnOnce()) -> Vec<String> {
+    let lines = Arc::new(Lines::new(levels.parse().unwrap(), Sink::Test(Mutex::default())));
+    let subscriber = Registry::default().with(Tracing::new(lines.clone(), listener));
+    tracing::subscriber::with_default(subscriber, story);
+    let Sink::Test(entries) = &lines.sink else {
+        unreachable!("made above")
+    };
+    std::mem::take(&mut *entries.lock().unwrap())
+}
+
+#[test]
+fn fields_of_spans_and_events_become_one_line() {
+    let entries = logged("info", || {
+        let span = info_span!("port", port = "air", path = tracing::field::Empty);
+        let _in = span.enter();
+        span.record("path", "/dev/ttyUSB0");
+        info!(notice = true, "open");
+        warn!(path = "/dev/other", count = 3, "gone");
+        debug!("per frame");
+    });
+    assert_eq!(
+        entries,
+        [
+            "Notice air: open path=/dev/ttyUSB0",
+            "Warning air: gone path=/dev/other count=3"
+        ]
+    );
+}
+
+#[test]
+fn a_warning_keeps_its_port_when_only_warnings_are_wanted() {
+    let entries = logged("warn", || {
+        info_span!("port", port = "air").in_scope(|| {
+            info!("open");
+            error!("gone");
+        });
+    });
+    assert_eq!(entries, ["Error air: gone"]);
+}
+
+#[test]
+fn spans_of_libraries_are_not_made() {
+    logged("trace", || {
+        assert!(tracing::error_span!(target: "rumqttd::router", "per_event").is_disabled());
+        assert!(!info_span!("ours").is_disabled());
+    });
+}
+
+#[test]
+fn an_error_is_told_with_its_cause() {
+    let entries = logged("info", || {
+        let error = Error::NoJournal(std::io::Error::other("no socket"));
+        let error: &dyn std::error::Error = &error;
+        error!(error, "failed to start");
+    });
+    assert!(entries[0].ends_with("asks for: no socket\""), "{entries:?}");
+}
+
+#[test]
+fn a_library_is_named_and_can_only_warn() {
+    let entries = logged("info", || {
+        error!(target: "rustls::conn", error = "Recv(Disconnected)", "dropped");
+    });
+    assert_eq!(entries, ["Warning rustls: dropped error=Recv(Disconnected)"]);
+}
+
+#[test]
+fn a_library_that_floods_is_folded() {
+    let entries = logged("info", || {
+        for at in 0..100 {
+            warn!(target: "rustls::conn", "Read cursor start jumped from 0 to {at}");
+        }
+    });
+    assert_eq!(entries.len(), 10);
+}
+
+/// Counts the events of one target.
+struct Ear(Arc<AtomicU64>);
+
+impl Layer<Registry> for Ear {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.target() == "rumqttd::ear" {
+            Interest::always()
+        } else {
+            Interest::sometimes()
+        }
+    }
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, Registry>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_listener_hears_what_is_not_logged() {
+    let count = Arc::new(AtomicU64::new(0));
+    let entries = heard("error", Some(Box::new(Ear(count.clone()))), || {
+        warn!(target: "rumqttd::ear", "lost");
+        warn!(target: "rumqttd::server", "not heard");
+    });
+    assert_eq!((entries.len(), count.load(Ordering::Relaxed)), (0, 1));
+}
+
+/// Runs a command under a journald of its own, in a mount namespace (needs root).
+const JOURNALD: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log/journal /run/systemd/journald.conf.d
+if ! [ -s /etc/machine-id ]; then
+    systemd-id128 new > /run/id
+    [ -e /etc/machine-id ] || : > /etc/machine-id
+    mount --bind /run/id /etc/machine-id
+fi
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' > /run/systemd/journald.conf.d/test.conf
+/usr/lib/systemd/systemd-journald 2> /run/complaint & journald=$!
+trap 'kill $journald' EXIT
+for _ in $(seq 250); do [ -S /run/systemd/journal/socket ] && break; sleep 0.02; done
+"$@"
+journalctl --sync 2> /dev/null || sleep 1
+journalctl -o json -t mqttyd
+"#;
+
+/// Set in the child that logs to the journal.
+const CHILD: &str = "MQTTYD_TEST_JOURNAL";
+
+#[test]
+fn journald_shows_the_fields() {
+    if std::env::var_os(CHILD).is_some() {
+        return tell();
+    }
+    let there = |path| std::path::Path::new(path).exists();
+    if !rustix::process::geteuid().is_root() || !there("/usr/lib/systemd/systemd-journald") {
+        println!("skipped: needs root and systemd-journald");
+        return;
+    }
+    let me = std::env::current_exe().unwrap();
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "bash",
+            "-c",
+            JOURNALD,
+            "bash",
+        ])
+        .arg(me)
+        .args([
+            "--exact",
+            "--nocapture",
+            "journal::tests::journald_shows_the_fields",
+        ])
+        .env(CHILD, "1")
+        .output();
+    let output = match output {
+        Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("Operation not permitted") => output,
+        refused => {
+            println!("skipped: no mount namespace to be had: {refused:?}");
+            return;
+        }
+    };
+    let entries: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let find = |text: &str| {
+        let entry = entries
+            .iter()
+            .find(|entry| entry["MESSAGE"].as_str().is_some_and(|has| has.contains(text)));
+        entry.unwrap_or_else(|| panic!("no entry says {text:?}: {output:?}"))
+    };
+
+    let open = find("air: open");
+    assert_eq!(open["MQTTYD_PORT"], "air", "of the span");
+    assert_eq!(open["MQTTYD_PATH"], "/dev/ttyUSB0", "of the event");
+    assert_eq!(open["PRIORITY"], "5");
+    assert_eq!(open["SYSLOG_IDENTIFIER"], "mqttyd");
+    assert_eq!(open["TARGET"], "mqttyd::journal::tests");
+    assert_eq!(open["CODE_FILE"], "src/journal/tests.rs");
+    assert!(open["CODE_LINE"].is_string());
+    let hostile = find("two lines");
+    assert_eq!(hostile["MESSAGE"], r#"two lines topic="a\nPRIORITY=0""#);
+    assert_eq!(hostile["MQTTYD_TOPIC"], "a\nPRIORITY=0");
+    assert_eq!(hostile["PRIORITY"], "4");
+    assert_eq!(find("plain")["PRIORITY"], "6");
+    assert_eq!(find("detail")["PRIORITY"], "7");
+    assert_eq!(find("worst")["PRIORITY"], "3");
+    assert_eq!(find("from the log crate")["PRIORITY"], "4");
+    let panic = find("please report it");
+    assert!(
+        panic["MESSAGE"].as_str().unwrap().contains("a broken promise"),
+        "{panic}"
+    );
+    assert_eq!(panic["PRIORITY"], "3");
+    assert_eq!(entries.len(), 7, "each once: {entries:?}");
+}
+
+/// The child's part: a few events of each kind.
+fn tell() {
+    let config = Config {
+        level: "debug".parse().unwrap(),
+        target: Target::Journal,
+    };
+    start(&config, None, None).unwrap();
+    log_panics();
+    info_span!("port", port = "air").in_scope(|| info!(path = "/dev/ttyUSB0", notice = true, "open"));
+    warn!(topic = "a\nPRIORITY=0", "two lines");
+    info!("plain");
+    debug!("detail");
+    error!("worst");
+    log::warn!(target: "some_library", "from the log crate");
+    log::info!(target: "some_library", "not asked for");
+    tracing::info!(target: "some_library", "not asked for");
+    std::thread::spawn(|| panic!("a broken promise"))
+        .join()
+        .unwrap_err();
+}

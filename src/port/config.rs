@@ -1,0 +1,357 @@
+//! What a person says about one serial port: where it is, how it speaks, and which topics it joins.
+
+use crate::broker::Qos;
+use crate::octets::Octets;
+use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
+use crate::span::Span;
+use crate::topic::{Filter, Template};
+use crate::{check, field, frame};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One serial port: `[[port]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// The name of the port in topics, in the journal and in `watch`: one level of a topic, such as `air`.
+    pub name: Name,
+
+    /// The device node: `/dev/ttyAMA0`, or better a link that stays the same wherever the adapter is
+    /// plugged in, such as `/dev/serial/by-id/usb-FTDI_FT232R_A1-if00-port0`. `mqttyd ports` lists them.
+    /// Either this or `usb` must be given.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// The USB adapter with these properties, wherever it is plugged in. For adapters whose `by-id` link
+    /// is not good enough; exactly one port of the machine must match.
+    #[serde(default)]
+    pub usb: Option<Usb>,
+    /// Speed of the line in baud; any number that the port's driver takes. Default 9600.
+    #[serde(default)]
+    pub baud: Baud,
+    /// Data bits per character: 5, 6, 7 or 8. Default 8.
+    #[serde(default)]
+    pub data_bits: DataBits,
+    /// The parity bit: `none`, `even`, `odd`, `mark` (always 1) or `space` (always 0). Default `none`.
+    /// With `even` and `odd`, a character whose parity is wrong is read as a zero byte, so that it can't
+    /// pass for what it is not.
+    #[serde(default)]
+    pub parity: Parity,
+    /// Stop bits: 1 or 2 (2 means one and a half with 5 data bits). Default 1.
+    #[serde(default)]
+    pub stop_bits: StopBits,
+    /// Flow control: `none`, `rts-cts` (by wire) or `xon-xoff` (by the characters 0x11 and 0x13, which
+    /// then can't be data). Default `none`.
+    #[serde(default)]
+    pub flow_control: FlowControl,
+    /// Level of DTR after opening: true = asserted. Default: as the kernel leaves it, which is asserted. The
+    /// kernel asserts it for a moment in any case. It stays as it is when the port is closed, so that a
+    /// board that takes DTR for its reset button is not reset at each restart of mqttyd.
+    #[serde(default)]
+    pub dtr: Option<bool>,
+    /// Level of RTS after opening: true = asserted. Default: as the kernel leaves it, which is asserted.
+    /// Not together with `flow-control = "rts-cts"`, which moves RTS itself.
+    #[serde(default)]
+    pub rts: Option<bool>,
+    /// Ask the driver for low latency, where it knows of it: FTDI adapters then deliver what they have
+    /// each millisecond and not each 16. Default true. When to change: to spare the processor at high speeds.
+    #[serde(default = "yes")]
+    pub low_latency: bool,
+
+    /// How the bytes are cut into frames. Lines by default.
+    #[serde(default)]
+    pub frame: frame::Config,
+    /// The checksum that each frame carries. None by default: every frame is taken as good.
+    #[serde(default)]
+    pub check: Option<check::Config>,
+
+    /// What is published of the frames that arrive. Several entries publish one frame several times.
+    #[serde(default)]
+    pub publish: Vec<Publish>,
+    /// Which messages are sent to the device.
+    #[serde(default)]
+    pub command: Vec<Command>,
+}
+
+/// From the device to a topic: `[[port.publish]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Publish {
+    /// The topic, with `{port}`, `{seq}` and the named groups of `when = { regex = "(?<id>...)" }` filled in.
+    /// A value from the line can't make another topic than the one meant: `/`, `+`, `#` and the like are
+    /// percent-encoded, and a message whose value is empty is not published.
+    pub topic: Template,
+    /// The payload: `raw` (the frame's bytes), `text`, `hex`, `base64` or `json`. Raw by default.
+    #[serde(default)]
+    pub payload: field::Up,
+    /// The quality of service, 0, 1 or 2, with which it is published. 0 by default.
+    #[serde(default)]
+    pub qos: Qos,
+    /// Whether the broker keeps the last message for those who subscribe later. No by default.
+    #[serde(default)]
+    pub retain: bool,
+    /// Which frames this entry is for. All by default.
+    #[serde(default)]
+    pub when: Option<When>,
+}
+
+/// A condition on a frame's bytes.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum When {
+    /// The frame starts with these bytes.
+    Prefix(Octets),
+    /// The frame matches this regular expression. Its named groups can stand in the topic. Bytes that are not
+    /// UTF-8 are matched by `(?-u)` expressions such as `(?-u)^\xaa`.
+    Regex(Pattern),
+}
+
+/// From a topic to the device: `[[port.command]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Command {
+    /// The filter of the topics that carry commands; `+` and `#` as MQTT has them.
+    pub topic: Filter,
+    /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
+    /// `{ template = "SET {payload}" }`. Raw by default. Framing and check are added.
+    #[serde(default)]
+    pub payload: field::Down,
+    /// The quality of service of the subscription, 0, 1 or 2. 1 by default.
+    #[serde(default = "at_least_once")]
+    pub qos: Qos,
+    /// Silence on the line after each frame of this entry, for devices that need time between commands.
+    #[serde(default)]
+    pub spacing: Span,
+    /// How many frames may wait for the line, 1 to 10000.
+    #[serde(default)]
+    pub queue: QueueLength,
+    /// What happens to a command that finds the queue full: `drop-newest` (it is refused) or `drop-oldest`
+    /// (it takes the place of the oldest). Both are counted and warned of. `drop-newest` by default.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// How long a command may wait, for the line or for a port that is not there, before it is dropped with a
+    /// warning. "10s" by default: a command from long ago should not move a device that has just come back.
+    #[serde(default = "ten_seconds")]
+    pub expire: Span,
+    /// Whether retained messages are sent to the device as well. They come again at every start, so they are
+    /// refused by default, with a warning that names the topic.
+    #[serde(default)]
+    pub accept_retained: bool,
+}
+
+/// What happens to a command that finds its queue full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The new command is refused.
+    #[default]
+    DropNewest,
+    /// The new command takes the place of the oldest one.
+    DropOldest,
+}
+
+/// The name of a port: one level of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(String);
+
+/// A regular expression over bytes, compiled once.
+#[derive(Debug, Clone)]
+pub struct Pattern(regex::bytes::Regex);
+
+/// How many frames may wait, 1 to 10000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLength(pub usize);
+
+impl Config {
+    /// The part that the serial room needs.
+    pub fn serial(&self) -> serial::Config {
+        serial::Config {
+            path: self.path.clone(),
+            usb: self.usb.clone(),
+            baud: self.baud,
+            data_bits: self.data_bits,
+            parity: self.parity,
+            stop_bits: self.stop_bits,
+            flow_control: self.flow_control,
+            dtr: self.dtr,
+            rts: self.rts,
+            low_latency: self.low_latency,
+        }
+    }
+}
+
+impl Publish {
+    /// The names that this entry's topic may hold in braces, beside those of its own condition.
+    pub const NAMES: [&'static str; 2] = ["port", "seq"];
+
+    /// Every name that this entry's topic may hold in braces.
+    pub fn names(&self) -> Vec<&str> {
+        let groups = match &self.when {
+            Some(When::Regex(pattern)) => pattern.groups().collect(),
+            _ => Vec::new(),
+        };
+        Self::NAMES.into_iter().chain(groups).collect()
+    }
+}
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Pattern {
+    /// The compiled expression.
+    pub fn regex(&self) -> &regex::bytes::Regex {
+        &self.0
+    }
+
+    /// The names of its groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.0.capture_names().flatten()
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn at_least_once() -> Qos {
+    Qos::AtLeastOnce
+}
+
+fn ten_seconds() -> Span {
+    Span::millis(10_000)
+}
+
+impl Default for QueueLength {
+    fn default() -> Self {
+        QueueLength(32)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty() || text.len() > 64 || !text.chars().all(fit) {
+            return Err(de::Error::custom(format!(
+                "`{}` can't be the name of a port: use 1 to 64 letters, digits, `-`, `_` and `.`, as in `air` or `meter-3`",
+                text.escape_debug()
+            )));
+        }
+        Ok(Name(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match regex::bytes::Regex::new(&text) {
+            Ok(regex) => Ok(Pattern(regex)),
+            Err(error) => {
+                let error = error.to_string();
+                let reason = error.lines().last().unwrap_or("").trim_start_matches("error: ");
+                Err(de::Error::custom(format!("not a regular expression: {reason}")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QueueLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = i64::deserialize(deserializer)?;
+        match usize::try_from(n) {
+            Ok(n @ 1..=10_000) => Ok(QueueLength(n)),
+            _ => Err(de::Error::invalid_value(
+                de::Unexpected::Signed(n),
+                &"a length from 1 to 10000",
+            )),
+        }
+    }
+}
+
+impl serde::Serialize for QueueLength {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0 as u64)
+    }
+}
+
+impl JsonSchema for Name {
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A port's name: letters, digits, `-`, `_` and `.`.",
+            "type": "string",
+            "pattern": "^[A-Za-z0-9._-]{1,64}$",
+        })
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Pattern".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A regular expression (the syntax of Rust's `regex` crate).",
+            "type": "string",
+            "format": "regex",
+        })
+    }
+}
+
+impl JsonSchema for QueueLength {
+    fn schema_name() -> Cow<'static, str> {
+        "QueueLength".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How many frames may wait.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 10000,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_shows_the_defaults() {
+        let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
+        let default = |key: &str| schema["properties"][key]["default"].clone();
+        assert_eq!(default("baud"), 9600);
+        assert_eq!(default("data-bits"), 8);
+        assert_eq!(default("parity"), "none");
+        assert_eq!(default("low-latency"), true);
+    }
+
+    #[test]
+    fn a_port_is_named_by_one_level_of_a_topic() {
+        let name = |text: &str| toml::from_str::<Config>(&format!("name = {text:?}")).map(|port| port.name);
+        assert_eq!(name("meter-3").unwrap().as_str(), "meter-3");
+        for wrong in ["", "a/b", "a+", "#", "a b", &"x".repeat(65)] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+    }
+}

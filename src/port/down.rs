@@ -1,0 +1,184 @@
+//! To the device: what a message on a command topic becomes on the line.
+
+use super::config::{Command, WhenFull};
+use super::outbox::{Policy, Queued};
+use crate::broker::{Message, Qos};
+use crate::check::Check;
+use crate::field;
+use crate::frame::{self, Framing};
+use crate::topic::Filter;
+use std::time::{Duration, Instant};
+
+/// Why a command does not reach the line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It was retained: it would come again at each start.
+    #[error(
+        "a retained command is refused, since it would come again at every start; publish it without retain, or set `accept-retained = true`"
+    )]
+    Retained,
+    /// The payload makes no bytes.
+    #[error("{0}")]
+    Payload(field::Error),
+    /// The bytes make no frame.
+    #[error("{0}")]
+    Frame(frame::EncodeError),
+}
+
+impl Refused {
+    /// The name under which it is counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Refused::Retained => "retained",
+            Refused::Payload(_) => "payload",
+            Refused::Frame(_) => "frame",
+        }
+    }
+}
+
+/// The command entries of a port.
+#[derive(Debug)]
+pub(crate) struct Downlink {
+    entries: Vec<Entry>,
+    framing: Framing,
+    check: Option<Check>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    filter: Filter,
+    payload: field::Down,
+    accept_retained: bool,
+    expire: Duration,
+}
+
+impl Downlink {
+    /// The entries, and what makes frames of their bytes.
+    pub(crate) fn new(entries: &[Command], framing: Framing, check: Option<Check>) -> Downlink {
+        let entries = entries
+            .iter()
+            .map(|command| Entry {
+                filter: command.topic.clone(),
+                payload: command.payload.clone(),
+                accept_retained: command.accept_retained,
+                expire: command.expire.into(),
+            })
+            .collect();
+        Downlink {
+            entries,
+            framing,
+            check,
+        }
+    }
+
+    /// Makes the frame of a message. `None`: no entry is for its topic.
+    pub(crate) fn frame(&self, message: &Message, now: Instant) -> Option<Result<Queued, Refused>> {
+        let entry = self
+            .entries
+            .iter()
+            .position(|entry| entry.filter.matches(&message.topic))?;
+        Some(self.encode(entry, message, now))
+    }
+
+    fn encode(&self, index: usize, message: &Message, now: Instant) -> Result<Queued, Refused> {
+        let entry = &self.entries[index];
+        if message.retain && !entry.accept_retained {
+            return Err(Refused::Retained);
+        }
+        let data = entry
+            .payload
+            .bytes(&message.topic, &entry.filter, &message.payload)
+            .map_err(Refused::Payload)?;
+        let mut frame = Vec::with_capacity(data.len() + 16);
+        self.framing
+            .encode(&data, &self.check, &mut frame)
+            .map_err(Refused::Frame)?;
+        Ok(Queued {
+            topic: message.topic.clone(),
+            frame,
+            entry: index,
+            expires: now + entry.expire,
+        })
+    }
+}
+
+/// What the broker is asked for.
+pub(crate) fn subscriptions(commands: &[Command]) -> Vec<(Filter, Qos)> {
+    commands
+        .iter()
+        .map(|command| (command.topic.clone(), command.qos))
+        .collect()
+}
+
+/// What the queue is asked for.
+pub(crate) fn policies(commands: &[Command]) -> Vec<Policy> {
+    commands
+        .iter()
+        .map(|command| Policy {
+            queue: command.queue.0,
+            drop_oldest: command.when_full == WhenFull::DropOldest,
+            spacing: command.spacing.into(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Topic;
+    use bytes::Bytes;
+
+    fn downlink(toml: &str) -> Downlink {
+        #[derive(serde::Deserialize)]
+        struct Held {
+            command: Vec<Command>,
+        }
+        let held: Held = toml::from_str(toml).unwrap();
+        let framing = frame::Config::default().build(Duration::from_millis(1)).unwrap();
+        Downlink::new(&held.command, framing, None)
+    }
+
+    fn message(topic: &str, payload: &'static str, retain: bool) -> Message {
+        Message {
+            topic: Topic::parse(topic).unwrap(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            qos: Qos::AtMostOnce,
+            retain,
+        }
+    }
+
+    #[test]
+    fn a_command_is_templated_and_framed() {
+        let down =
+            downlink("[[command]]\ntopic = 'scale/+/set'\npayload = { template = 'SET {1} {payload}' }");
+        let now = Instant::now();
+        let queued = down
+            .frame(&message("scale/3/set", "on", false), now)
+            .unwrap()
+            .unwrap();
+        assert_eq!(queued.frame, b"SET 3 on\n");
+        assert!(queued.expires > now);
+        assert!(down.frame(&message("other", "on", false), now).is_none());
+    }
+
+    #[test]
+    fn retained_and_unframeable_commands_are_refused_with_the_reason() {
+        let down = downlink("[[command]]\ntopic = 'a'\n[[command]]\ntopic = 'b'\naccept-retained = true");
+        let now = Instant::now();
+        assert_eq!(
+            down.frame(&message("a", "x", true), now)
+                .unwrap()
+                .unwrap_err()
+                .name(),
+            "retained"
+        );
+        assert!(down.frame(&message("b", "x", true), now).unwrap().is_ok());
+        assert_eq!(
+            down.frame(&message("a", "x\ny", false), now)
+                .unwrap()
+                .unwrap_err()
+                .name(),
+            "frame"
+        );
+    }
+}

@@ -1,0 +1,490 @@
+//! How a serial port is named and set, as a person writes it.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A serial port: which one, and how its line is set. What each means to a person, and its defaults, stands where
+/// they write it: at `[[port]]`, in `port::Config`.
+///
+/// The port is named either by `path` or by `usb`, never by both.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    test,
+    derive(Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields, default)
+)]
+pub struct Config {
+    /// The device node, or a link to it.
+    pub path: Option<PathBuf>,
+    /// The USB adapter with these properties; exactly one port of the machine must match.
+    pub usb: Option<Usb>,
+    /// Speed of the line.
+    pub baud: Baud,
+    /// Data bits per character.
+    pub data_bits: DataBits,
+    /// The parity bit.
+    pub parity: Parity,
+    /// Stop bits.
+    pub stop_bits: StopBits,
+    /// Flow control.
+    pub flow_control: FlowControl,
+    /// Level of DTR after opening: true = asserted. `None`: as the kernel leaves it, which is asserted.
+    pub dtr: Option<bool>,
+    /// Level of RTS after opening, likewise.
+    pub rts: Option<bool>,
+    /// Whether to ask the driver for low latency, where it knows of it.
+    pub low_latency: bool,
+}
+
+impl Config {
+    /// The port at `path`, at 9600 baud, 8N1.
+    pub fn at(path: impl Into<PathBuf>) -> Config {
+        Config {
+            path: Some(path.into()),
+            ..Config::default()
+        }
+    }
+
+    /// What no single value shows: whether the port is named, and named once.
+    pub fn validate(&self) -> Result<(), Fault> {
+        match (&self.path, &self.usb) {
+            (None, None) => return Err(Fault::Nameless),
+            (Some(_), Some(_)) => return Err(Fault::NamedTwice),
+            (Some(path), None) if !path.is_absolute() => return Err(Fault::Relative(path.clone())),
+            (None, Some(usb)) if *usb == Usb::default() => return Err(Fault::AnyUsb),
+            _ => {}
+        }
+        if self.rts.is_some() && self.flow_control == FlowControl::RtsCts {
+            return Err(Fault::TwoMastersOfRts);
+        }
+        Ok(())
+    }
+
+    /// How long one character is on the line: start bit, data, parity and stop bits.
+    pub fn char_time(&self) -> Duration {
+        let data = u64::from(self.data_bits.count());
+        let parity = u64::from(self.parity != Parity::None);
+        let halves = match (self.stop_bits, self.data_bits) {
+            (StopBits::One, _) => 2,
+            (StopBits::Two, DataBits::Five) => 3,
+            (StopBits::Two, _) => 4,
+        };
+        let half_bits = 2 * (1 + data + parity) + halves;
+        Duration::from_nanos((half_bits * 500_000_000).div_ceil(u64::from(self.baud.get())))
+    }
+}
+
+impl Default for Config {
+    /// 9600 baud, 8N1, and no port named yet.
+    fn default() -> Config {
+        Config {
+            path: None,
+            usb: None,
+            baud: Baud::default(),
+            data_bits: DataBits::default(),
+            parity: Parity::default(),
+            stop_bits: StopBits::default(),
+            flow_control: FlowControl::default(),
+            dtr: None,
+            rts: None,
+            low_latency: true,
+        }
+    }
+}
+
+/// What is wrong with a [`Config`] as a whole.
+#[derive(thiserror::Error, Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// Neither `path` nor `usb`.
+    #[error(
+        "which serial port is meant? Give its `path`, or a `usb` match (`mqttyd ports` lists what is there)"
+    )]
+    Nameless,
+    /// Both `path` and `usb`.
+    #[error("`path` and `usb` both name the port: keep one of them")]
+    NamedTwice,
+    /// A path that depends on where mqttyd is started.
+    #[error("the path `{}` is relative: write it from the root, such as /dev/ttyUSB0", .0.display())]
+    Relative(PathBuf),
+    /// An empty USB match.
+    #[error("`usb` names nothing: give at least one of `vid`, `pid`, `serial` and `interface`")]
+    AnyUsb,
+    /// `rts` beside `flow-control = "rts-cts"`.
+    #[error("`rts` can't be set by hand while `flow-control = \"rts-cts\"` moves it: remove one of them")]
+    TwoMastersOfRts,
+}
+
+/// A USB adapter by what it says of itself; what is not given matches anything.
+#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Usb {
+    /// Vendor id: `0x0403`, or `"0403"` as `lsusb` shows it.
+    #[serde(default)]
+    pub vid: Option<UsbId>,
+    /// Product id: `0x6001`, or `"6001"`.
+    #[serde(default)]
+    pub pid: Option<UsbId>,
+    /// Serial number, exactly as the adapter gives it.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// Number of the USB interface, for adapters that have several ports: 0 is the first.
+    #[serde(default)]
+    pub interface: Option<u8>,
+}
+
+impl fmt::Display for Usb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut gap = "";
+        let mut part = |f: &mut fmt::Formatter<'_>, name: &str, value: Option<&dyn fmt::Display>| {
+            let Some(value) = value else { return Ok(()) };
+            let written = write!(f, "{gap}{name} {value}");
+            gap = ", ";
+            written
+        };
+        part(f, "vid", self.vid.as_ref().map(|v| v as _))?;
+        part(f, "pid", self.pid.as_ref().map(|v| v as _))?;
+        part(f, "serial", self.serial.as_ref().map(|v| v as _))?;
+        part(f, "interface", self.interface.as_ref().map(|v| v as _))
+    }
+}
+
+/// A vendor's or product's number; hexadecimal wherever a person sees it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UsbId(pub u16);
+
+impl UsbId {
+    /// Reads four hexadecimal digits, as sysfs and `lsusb` write them.
+    pub fn parse(text: &str) -> Option<UsbId> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        let sound = (1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        sound.then(|| u16::from_str_radix(digits, 16).ok().map(UsbId))?
+    }
+}
+
+impl fmt::Display for UsbId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for UsbId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = UsbId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a USB id of four hexadecimal digits, such as 0x0403 or \"0403\"")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<UsbId, E> {
+                u16::try_from(n)
+                    .map(UsbId)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<UsbId, E> {
+                u16::try_from(n)
+                    .map(UsbId)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<UsbId, E> {
+                UsbId::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for UsbId {
+    fn schema_name() -> Cow<'static, str> {
+        "UsbId".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A USB id: a number such as 0x0403, or its hexadecimal digits as a string.",
+            "anyOf": [
+                { "type": "integer", "minimum": 0, "maximum": 65535 },
+                { "type": "string", "pattern": "^(0x)?[0-9a-fA-F]{1,4}$" },
+            ],
+        })
+    }
+}
+
+/// The parity bit of each character.
+#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parity {
+    /// No parity bit.
+    #[default]
+    None,
+    /// An even number of ones.
+    Even,
+    /// An odd number of ones.
+    Odd,
+    /// Always 1.
+    Mark,
+    /// Always 0.
+    Space,
+}
+
+impl fmt::Display for Parity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Parity::None => "none",
+            Parity::Even => "even",
+            Parity::Odd => "odd",
+            Parity::Mark => "mark",
+            Parity::Space => "space",
+        })
+    }
+}
+
+/// How the one side makes the other wait.
+#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowControl {
+    /// It does not.
+    #[default]
+    None,
+    /// By the wires RTS and CTS.
+    RtsCts,
+    /// By the characters XON (0x11) and XOFF (0x13).
+    XonXoff,
+}
+
+/// Speed in baud, never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Baud(u32);
+
+impl Baud {
+    /// `baud`, unless it is 0 (which means "hang up" to the kernel).
+    pub fn new(baud: u32) -> Option<Baud> {
+        (baud != 0).then_some(Baud(baud))
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Baud {
+    fn default() -> Baud {
+        Baud(9600)
+    }
+}
+
+/// Data bits per character.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DataBits {
+    /// 5
+    Five,
+    /// 6
+    Six,
+    /// 7
+    Seven,
+    /// 8
+    #[default]
+    Eight,
+}
+
+impl DataBits {
+    fn new(count: u32) -> Option<DataBits> {
+        [DataBits::Five, DataBits::Six, DataBits::Seven, DataBits::Eight]
+            .into_iter()
+            .find(|d| d.count() == count)
+    }
+
+    /// As a number.
+    pub fn count(self) -> u32 {
+        match self {
+            DataBits::Five => 5,
+            DataBits::Six => 6,
+            DataBits::Seven => 7,
+            DataBits::Eight => 8,
+        }
+    }
+}
+
+/// Stop bits per character.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StopBits {
+    /// 1
+    #[default]
+    One,
+    /// 2, or one and a half with 5 data bits
+    Two,
+}
+
+impl StopBits {
+    fn new(count: u32) -> Option<StopBits> {
+        [StopBits::One, StopBits::Two]
+            .into_iter()
+            .find(|s| s.count() == count)
+    }
+
+    /// As a number.
+    pub fn count(self) -> u32 {
+        match self {
+            StopBits::One => 1,
+            StopBits::Two => 2,
+        }
+    }
+}
+
+/// A type that is written as a whole number: which, what else would be expected, and its schema.
+macro_rules! whole_number {
+    ($name:ident, $from:expr, $to:expr, $expected:literal, $schema:tt) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Visitor;
+                impl de::Visitor<'_> for Visitor {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_i64<E: de::Error>(self, n: i64) -> Result<$name, E> {
+                        let known = u32::try_from(n).ok().and_then($from);
+                        known.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(n), &self))
+                    }
+                    fn visit_u64<E: de::Error>(self, n: u64) -> Result<$name, E> {
+                        let known = u32::try_from(n).ok().and_then($from);
+                        known.ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+                    }
+                }
+                deserializer.deserialize_any(Visitor)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u32($to(*self))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+whole_number!(Baud, Baud::new, Baud::get, "a speed in baud of 1 or more, such as 9600", {
+    "description": "Speed in baud.",
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 4294967295_u32,
+});
+
+whole_number!(DataBits, DataBits::new, DataBits::count, "5, 6, 7 or 8 data bits", {
+    "description": "Data bits per character.",
+    "enum": [5, 6, 7, 8],
+});
+
+whole_number!(StopBits, StopBits::new, StopBits::count, "1 or 2 stop bits", {
+    "description": "Stop bits per character.",
+    "enum": [1, 2],
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    fn fault(text: &str) -> String {
+        toml::from_str::<Config>(text).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn one_line_is_enough() {
+        let config = read("path = '/dev/ttyUSB0'");
+        assert_eq!(config, Config::at("/dev/ttyUSB0"));
+        assert_eq!(config.baud.get(), 9600);
+        assert!(config.low_latency);
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = read(
+            "usb = { vid = 0x0403, pid = '6001', serial = 'A1', interface = 1 }
+             baud = 250000
+             data-bits = 7
+             parity = 'mark'
+             stop-bits = 2
+             flow-control = 'xon-xoff'
+             dtr = false
+             rts = true
+             low-latency = false",
+        );
+        assert_eq!(
+            config.usb.as_ref().unwrap().to_string(),
+            "vid 0403, pid 6001, serial A1, interface 1"
+        );
+        assert_eq!(config.baud, Baud(250_000));
+        assert_eq!(config.data_bits, DataBits::Seven);
+        assert_eq!(config.stop_bits, StopBits::Two);
+        assert_eq!((config.dtr, config.rts), (Some(false), Some(true)));
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn says_what_would_be_right() {
+        assert_eq!(
+            fault("baud = 0"),
+            "invalid value: integer `0`, expected a speed in baud of 1 or more, such as 9600"
+        );
+        assert_eq!(
+            fault("baud = '9600'"),
+            "invalid type: string \"9600\", expected a speed in baud of 1 or more, such as 9600"
+        );
+        assert_eq!(
+            fault("data-bits = 9"),
+            "invalid value: integer `9`, expected 5, 6, 7 or 8 data bits"
+        );
+        assert_eq!(
+            fault("stop-bits = 1.5"),
+            "invalid type: floating point `1.5`, expected 1 or 2 stop bits"
+        );
+        assert_eq!(
+            fault("parity = 'evne'"),
+            "unknown variant `evne`, expected one of `none`, `even`, `odd`, `mark`, `space`"
+        );
+        assert_eq!(
+            fault("usb = { vid = 'ftdi' }"),
+            "invalid value: string \"ftdi\", expected a USB id of four hexadecimal digits, such as 0x0403 or \"0403\""
+        );
+        assert!(fault("usb = { vid = 70000 }").contains("integer `70000`"));
+    }
+
+    #[test]
+    fn a_port_is_named_once() {
+        let fault = |text| read(text).validate().unwrap_err();
+        assert_eq!(fault("baud = 9600"), Fault::Nameless);
+        assert_eq!(fault("path = '/dev/ttyS0'\nusb = { vid = 1 }"), Fault::NamedTwice);
+        assert_eq!(fault("path = 'ttyS0'"), Fault::Relative("ttyS0".into()));
+        assert_eq!(fault("usb = {}"), Fault::AnyUsb);
+        assert_eq!(
+            fault("path = '/dev/ttyS0'\nrts = true\nflow-control = 'rts-cts'"),
+            Fault::TwoMastersOfRts
+        );
+    }
+
+    #[test]
+    fn a_character_takes_its_bits() {
+        let micros = |text| read(text).char_time().as_nanos() / 10;
+        assert_eq!(micros("baud = 1000000"), 1000);
+        assert_eq!(micros("baud = 1000000\nparity = 'odd'\nstop-bits = 2"), 1200);
+        assert_eq!(micros("baud = 1000000\ndata-bits = 5\nstop-bits = 2"), 750);
+        assert_eq!(read("baud = 9600").char_time().as_nanos(), 1_041_667);
+    }
+}

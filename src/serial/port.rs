@@ -1,0 +1,199 @@
+//! An open serial port: bytes in, bytes out, and an end when the line has hung up.
+
+use super::ioctl;
+use super::open::Line;
+use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::termios::{QueueSelector, tcflush};
+use serialport::TTYPort;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_serial::SerialStream;
+
+/// An open, locked serial port. Dropping it closes and unlocks it at once.
+///
+/// Reading ends with an error when the line has hung up, also when nobody wrote: `UnexpectedEof`, or what the
+/// kernel said. Writing takes what the kernel has room for and waits (as a task) for more; flushing does
+/// nothing, for the kernel's way to wait for the line blocks the thread: see [`Port::drained`].
+#[derive(Debug)]
+pub struct Port {
+    stream: SerialStream,
+    line: Line,
+}
+
+impl Port {
+    pub(super) fn new(fd: OwnedFd, line: Line) -> io::Result<Port> {
+        // SAFETY: the descriptor is open, and given away here.
+        let tty = unsafe { TTYPort::from_raw_fd(fd.into_raw_fd()) };
+        Ok(Port {
+            stream: SerialStream::try_from(tty)?,
+            line,
+        })
+    }
+
+    /// What was opened, and how its line is set in truth.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// How many written bytes the kernel still holds. A pty holds none: its other end has them already.
+    pub fn queued(&self) -> io::Result<usize> {
+        Ok(ioctl::queued(self)?)
+    }
+
+    /// Waits until what was written has left, at most for `patience`; whether it has.
+    pub async fn drained(&self, patience: Duration) -> bool {
+        let sent = async {
+            // The kernel tells of this by blocking a thread only; but it is known how long the line takes.
+            while let Ok(count @ 1..) = self.queued() {
+                let time = self
+                    .line
+                    .char_time
+                    .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+                let pause = time.clamp(Duration::from_millis(1), Duration::from_millis(100));
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::time::timeout(patience, sent).await.is_ok()
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Closing waits up to 30 s for a device that holds back our output by flow control (the kernel's
+        // closing_wait), and would hold up the runtime with it. Who wants the last bytes to leave waits before.
+        if self.queued().is_ok_and(|count| count > 0) {
+            let _ = tcflush(&*self, QueueSelector::OFlush);
+        }
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the stream keeps its descriptor open for as long as it lives.
+        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+    }
+}
+
+impl AsyncRead for Port {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        // A terminal that has hung up reads as 0 bytes for ever.
+        let hung_up = buffer.filled().len() == before && buffer.remaining() > 0;
+        Poll::Ready(if hung_up {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(())
+        })
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serial::{Config, Pty, open};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_unchanged() {
+        let pty = Pty::new().unwrap();
+        let mut port = open(pty.path(), &Config::default()).await.unwrap();
+        let all: Vec<u8> = (0..=255).collect();
+        rustix::io::write(&pty, &all).unwrap();
+        let mut got = vec![0; all.len()];
+        port.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, all);
+
+        port.write_all(&all).await.unwrap();
+        port.flush().await.unwrap();
+        assert!(port.drained(Duration::from_secs(1)).await);
+        let mut got = vec![0; 2 * all.len()];
+        let count = rustix::io::read(&pty, &mut got).unwrap();
+        assert_eq!(got[..count], all);
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_opening_is_not_lost() {
+        let pty = Pty::new().unwrap();
+        rustix::io::write(&pty, b"first\r\n\x04").unwrap();
+        let mut port = open(pty.path(), &Config::default()).await.unwrap();
+        let mut got = [0; 8];
+        port.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"first\r\n\x04");
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_ends_a_waiting_read() {
+        let pty = Pty::new().unwrap();
+        let mut port = open(pty.path(), &Config::default()).await.unwrap();
+        let reader = tokio::spawn(async move { port.read(&mut [0; 16]).await.map_err(|end| end.kind()) });
+        tokio::task::yield_now().await;
+        drop(pty);
+        assert_eq!(reader.await.unwrap(), Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_while_nobody_reads_is_found_by_both_ways() {
+        let pty = Pty::new().unwrap();
+        let mut port = open(pty.path(), &Config::default()).await.unwrap();
+        drop(pty);
+        assert!(port.read(&mut [0; 16]).await.is_err());
+        assert!(port.write(b"x").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_device_that_does_not_read_blocks_nobody() {
+        let pty = Pty::new().unwrap();
+        let mut port = open(pty.path(), &Config::default()).await.unwrap();
+        let flood = vec![b'x'; 1 << 20];
+        let stuck = tokio::time::timeout(Duration::from_millis(20), port.write_all(&flood)).await;
+        assert!(stuck.is_err());
+        drop(port);
+    }
+
+    #[tokio::test]
+    async fn a_thousand_rounds_leak_no_descriptor() {
+        let pty = Pty::new().unwrap();
+        let count = || {
+            let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            files
+                .filter(|f| std::fs::read_link(f.path()).is_ok_and(|node| node == pty.path()))
+                .count()
+        };
+        let keep = std::fs::File::open(pty.path()).unwrap();
+        let before = count();
+        for _ in 0..1000 {
+            let mut port = open(pty.path(), &Config::default()).await.unwrap();
+            port.write_all(b"x").await.unwrap();
+            rustix::io::read(&pty, &mut [0; 16]).unwrap();
+        }
+        assert_eq!(count(), before);
+        drop(keep);
+    }
+}

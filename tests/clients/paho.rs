@@ -1,0 +1,300 @@
+//! Python's paho-mqtt against the real binary, with both versions of the protocol.
+
+use crate::support::{Daemon, Device, Options, PATIENCE, Paho, Version};
+use rustix::process::Signal;
+use std::time::Duration;
+
+const BOTH: [Version; 2] = [Version::V3, Version::V5];
+
+fn with(version: Version) -> Options {
+    Options {
+        version,
+        ..Options::default()
+    }
+}
+
+/// A gateway with one device and an entry of each quality of service in each direction.
+fn every_qos(device: &Device) -> Daemon {
+    let daemon = Daemon::start(&format!(
+        r#"
+        [[port]]
+        name = "scale"
+        path = {path:?}
+        [[port.publish]]
+        topic = "up/0"
+        qos = 0
+        [[port.publish]]
+        topic = "up/1"
+        qos = 1
+        [[port.publish]]
+        topic = "up/2"
+        qos = 2
+        [[port.command]]
+        topic = "down/0/+"
+        qos = 0
+        [[port.command]]
+        topic = "down/1/+"
+        qos = 1
+        [[port.command]]
+        topic = "down/2/+"
+        qos = 2
+        "#,
+        path = device.path(),
+    ));
+    daemon.wait_ports(&["scale"], "open");
+    daemon
+}
+
+#[test]
+fn frames_reach_a_subscriber_of_every_qos() {
+    for version in BOTH {
+        let device = Device::new();
+        let daemon = every_qos(&device);
+        for asked in 0..=2 {
+            let Some(mut paho) = Paho::connect(&daemon, "reader", &with(version)) else {
+                return;
+            };
+            paho.subscribe("up/+", asked);
+            let frame = format!("weight {asked}");
+            device.send(format!("{frame}\n").as_bytes());
+            let mut got: Vec<_> = (0..3)
+                .map(|_| paho.next())
+                .map(|m| (m.topic, m.qos, m.payload))
+                .collect();
+            got.sort();
+            // MQTT-3.8.4-8 asks for the lesser of the two; rumqttd delivers with what the subscription asked for.
+            let want: Vec<_> = (0..=2)
+                .map(|sent| (format!("up/{sent}"), asked, frame.clone().into_bytes()))
+                .collect();
+            assert_eq!(got, want, "subscribed with QoS {asked}, {version:?}");
+            paho.disconnect();
+        }
+    }
+}
+
+#[test]
+fn commands_of_every_qos_reach_the_device_once() {
+    for version in BOTH {
+        let device = Device::new();
+        let daemon = every_qos(&device);
+        let Some(mut paho) = Paho::connect(&daemon, "writer", &with(version)) else {
+            return;
+        };
+        for subscribed in 0..=2 {
+            for sent in 0..=2 {
+                let command = format!("tare {subscribed} {sent}");
+                paho.publish(
+                    &format!("down/{subscribed}/{sent}"),
+                    command.as_bytes(),
+                    sent,
+                    false,
+                );
+                device.expect(format!("{command}\n").as_bytes());
+            }
+        }
+        // One that came twice would stand before this one.
+        paho.publish("down/0/x", b"last", 1, false);
+        device.expect(b"last\n");
+        assert!(device.is_quiet());
+    }
+}
+
+#[test]
+fn wildcards_and_unsubscribing() {
+    for version in BOTH {
+        let daemon = Daemon::start("");
+        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+            return;
+        };
+        let Some(mut writer) = Paho::connect(&daemon, "writer", &with(version)) else {
+            return;
+        };
+        reader.subscribe("home/+/raw", 1);
+        reader.subscribe("garden/#", 1);
+        for topic in [
+            "home/raw",
+            "home/a/b/raw",
+            "gardens",
+            "home/scale/raw",
+            "garden/pond/depth",
+        ] {
+            writer.publish(topic, topic.as_bytes(), 1, false);
+        }
+        let mut got = [reader.next().topic, reader.next().topic];
+        got.sort();
+        assert_eq!(got, ["garden/pond/depth", "home/scale/raw"], "{version:?}");
+
+        reader.unsubscribe("garden/#");
+        writer.publish("garden/pond/depth", b"no longer", 1, false);
+        writer.publish("home/air/raw", b"still", 1, false);
+        assert_eq!(reader.next().payload, b"still", "{version:?}");
+    }
+}
+
+#[test]
+fn a_will_is_published_when_the_client_is_lost_and_not_when_it_leaves() {
+    for version in BOTH {
+        let daemon = Daemon::start("");
+        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+            return;
+        };
+        reader.subscribe("will/#", 1);
+        let will = |topic| Options {
+            will: Some((topic, "gone", 1, false)),
+            ..with(version)
+        };
+        let Some(mut leaves) = Paho::connect(&daemon, "leaves", &will("will/left")) else {
+            return;
+        };
+        let Some(mut lost) = Paho::connect(&daemon, "lost", &will("will/lost")) else {
+            return;
+        };
+        leaves.disconnect();
+        lost.program.kill();
+        let message = reader.next();
+        assert_eq!(
+            (message.topic.as_str(), &message.payload[..]),
+            ("will/lost", &b"gone"[..]),
+            "{version:?}"
+        );
+    }
+}
+
+#[test]
+fn a_silent_client_is_dropped_and_one_that_pings_is_kept() {
+    for version in BOTH {
+        let daemon = Daemon::start("");
+        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+            return;
+        };
+        reader.subscribe("will/#", 1);
+        let client = |topic| Options {
+            keep_alive: 3,
+            will: Some((topic, "gone", 1, false)),
+            ..with(version)
+        };
+        let Some(mut pings) = Paho::connect(&daemon, "pings", &client("will/pings")) else {
+            return;
+        };
+        let Some(silent) = Paho::connect(&daemon, "silent", &client("will/silent")) else {
+            return;
+        };
+        silent.program.signal(Signal::STOP);
+        // Twice the time after which a broker that hears nothing would end the connection.
+        for _ in 0..3 {
+            pings.event("pong");
+        }
+        assert_eq!(reader.next().topic, "will/silent", "{version:?}");
+        pings.publish("will/pings", b"still here", 1, false);
+        assert_eq!(reader.next().payload, b"still here", "{version:?}");
+        silent.program.signal(Signal::CONT);
+    }
+}
+
+#[test]
+fn states_are_there_for_those_who_come_later() {
+    for version in BOTH {
+        let device = Device::new();
+        let absent = Device::absent();
+        let daemon = Daemon::start(&format!(
+            "[[port]]\nname = 'here'\npath = {:?}\n[[port]]\nname = 'absent'\npath = {:?}",
+            device.path(),
+            absent.path(),
+        ));
+        daemon.wait_ports(&["here"], "open");
+        daemon.wait_ports(&["absent"], "waiting");
+        let Some(mut paho) = Paho::connect(&daemon, "late", &with(version)) else {
+            return;
+        };
+        let states = [
+            ("mqttyd/state", "online"),
+            ("mqttyd/port/here/state", "open"),
+            ("mqttyd/port/absent/state", "waiting"),
+        ];
+        for (topic, state) in states {
+            paho.subscribe(topic, 1);
+            let message = paho.next();
+            let got = (message.topic.as_str(), &message.payload[..], message.retain);
+            assert_eq!(got, (topic, state.as_bytes(), true), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_retained_is_there_for_those_who_come_later() {
+    let device = Device::new();
+    let daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'air'\npath = {:?}\n[[port.publish]]\ntopic = 'air/last'\nretain = true",
+        device.path(),
+    ));
+    let Some(mut first) = Paho::connect(&daemon, "first", &Options::default()) else {
+        return;
+    };
+    first.subscribe("air/last", 0);
+    device.send(b"21.5\n");
+    assert!(!first.next().retain, "a message of this moment");
+    for version in BOTH {
+        let Some(mut late) = Paho::connect(&daemon, "late", &with(version)) else {
+            return;
+        };
+        late.subscribe("air/#", 0);
+        let message = late.next();
+        assert_eq!(
+            (&message.payload[..], message.retain),
+            (&b"21.5"[..], true),
+            "{version:?}"
+        );
+    }
+}
+
+#[test]
+fn clients_that_come_and_go_are_no_errors_in_the_log() {
+    for version in BOTH {
+        let daemon = Daemon::start("");
+        let Some(mut leaves) = Paho::connect(&daemon, "leaves", &with(version)) else {
+            return;
+        };
+        leaves.subscribe("a/#", 1);
+        leaves.publish("a/b", b"x", 1, false);
+        leaves.disconnect();
+        let Some(mut lost) = Paho::connect(&daemon, "lost", &with(version)) else {
+            return;
+        };
+        lost.program.kill();
+        // The broker has seen both go when it lets others of their names in.
+        for name in ["leaves", "lost"] {
+            let Some(mut again) = Paho::connect(&daemon, name, &with(version)) else {
+                return;
+            };
+            again.subscribe("a/#", 1);
+        }
+        let errors = daemon.log().count(&[" error "]);
+        assert_eq!(errors, 0, "{version:?}:\n{}", daemon.log().text());
+    }
+}
+
+/// rumqttd's router dies of a topic whose first character is not ASCII. What must not happen is that the process
+/// lives on without a broker.
+#[test]
+fn a_topic_that_kills_the_broker_ends_the_process_with_a_word() {
+    let device = Device::new();
+    let mut daemon = every_qos(&device);
+    let Some(mut paho) = Paho::connect(&daemon, "hostile", &Options::default()) else {
+        return;
+    };
+    paho.post("é/x", b"boo", 0, false);
+    assert!(
+        daemon.log().wait_end(PATIENCE),
+        "the process goes on without a broker:\n{}",
+        daemon.log().text()
+    );
+    assert_eq!(daemon.program.wait().code(), Some(1));
+    let ended = daemon
+        .log()
+        .find_within(Duration::ZERO, 0, &["error", "broker", "died"]);
+    assert!(
+        ended.is_some(),
+        "nothing said that the broker is dead:\n{}",
+        daemon.log().text()
+    );
+}

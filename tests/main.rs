@@ -1,0 +1,28 @@
+//! The index of the end-to-end tests: the real binary, devices on ptys, other people's MQTT clients.
+//!
+//! They need nothing that is installed by hand except for the tests of `clients`, which say so and are skipped
+//! where paho's Python or mosquitto's programs are absent (with `CI=true` that is a failure).
+
+mod support;
+
+/// MQTT clients that we did not write.
+mod clients {
+    mod mosquitto;
+    mod paho;
+}
+
+/// What passes between the line and the topics.
+mod ports {
+    mod checks;
+    mod commands;
+    mod flood;
+    mod frames;
+    mod recordings;
+    mod unplug;
+}
+
+/// The process: how it starts and ends, and its other commands.
+mod daemon {
+    mod lifecycle;
+    mod tools;
+}
