@@ -284,8 +284,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        // Our own spans are there at every level: see `Levels::want`.
-        Some(self.lines.levels.most().max(LevelFilter::INFO))
+        // Our own spans are there at every level: see `Levels::want`. The listener has its own wishes.
+        let listener = self
+            .listener
+            .as_ref()
+            .and_then(|listener| listener.max_level_hint());
+        Some(
+            self.lines
+                .levels
+                .most()
+                .max(listener.unwrap_or(LevelFilter::INFO))
+                .max(LevelFilter::INFO),
+        )
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {

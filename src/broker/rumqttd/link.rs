@@ -11,7 +11,8 @@
 //! what has come. Only a queue that nobody empties loses, the oldest first, and counts it.
 
 use super::super::{Died, LinkError, Message, PublishError, Qos, Refused};
-use super::locked;
+use super::lag::LAG;
+use super::{Links, locked};
 use crate::topic::{Filter, Topic};
 use ::rumqttd::Notification;
 use ::rumqttd::local::{LinkError as Refusal, LinkRx, LinkTx};
@@ -51,6 +52,9 @@ enum Errand {
     /// The subscriber is gone.
     Deaf,
 }
+
+/// How our client ids begin.
+pub(super) const PREFIX: &str = "mqttyd.";
 
 /// A client id that no client of the network can guess: who takes the id takes the connection.
 pub(super) fn id(name: &str) -> String {
@@ -94,8 +98,7 @@ pub(super) fn check(filters: &[(Filter, Qos)]) -> Result<(), LinkError> {
 /// Joins the crate's ends to halves of ours; the future must be kept running.
 pub(super) fn join(
     ends: Ends,
-    resend: Resend,
-    death: Arc<watch::Sender<Option<Died>>>,
+    links: &Links,
     filters: &[(Filter, Qos)],
     depth: usize,
 ) -> (Publisher, Subscriber, impl Future<Output = ()> + Send + use<>) {
@@ -105,6 +108,7 @@ pub(super) fn join(
     let dead = Arc::new(AtomicBool::new(false));
     let publisher = Publisher {
         tx: Some(ends.tx),
+        slack: links.slack,
         asked: 0,
         answered,
         errands: errands.clone(),
@@ -118,11 +122,11 @@ pub(super) fn join(
         rx: ends.rx,
         filters: filters.to_vec(),
         list,
-        resend,
+        resend: links.resend.clone(),
         answers,
         inbox,
         dead,
-        death,
+        death: links.death.clone(),
     };
     (publisher, subscriber, pump.run())
 }
@@ -131,6 +135,7 @@ pub(super) fn join(
 pub(in super::super) struct Publisher {
     /// Here until this half is dropped.
     tx: Option<LinkTx>,
+    slack: u64,
     /// Pings sent, and answers that have come.
     asked: u64,
     answered: watch::Receiver<u64>,
@@ -155,9 +160,11 @@ impl Publisher {
             .as_mut()
             .expect("a publisher has its end until it is dropped");
         let waiting = tx.buffer().len();
-        if waiting >= WINDOW {
+        if waiting >= WINDOW || LAG.over(self.slack) {
             return Err(Refused::Full(message));
         }
+        // As the crate counts it.
+        LAG.count(4 + topic.len() + message.payload.len());
         if waiting == 0 && !message.retain {
             return match tx.try_publish(topic, message.payload) {
                 Ok(_) => Ok(()),
@@ -177,7 +184,11 @@ impl Publisher {
                 Err(Refused::Topic { topic, why }) => return Err(PublishError::Topic { topic, why }),
                 Err(Refused::Dead(died)) => return Err(PublishError::Dead(died)),
             }
-            self.answer().await?;
+            if LAG.over(self.slack) {
+                LAG.wait(self.slack).await;
+            } else {
+                self.answer().await?;
+            }
         }
     }
 

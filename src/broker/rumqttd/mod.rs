@@ -6,6 +6,7 @@
 //! ARCHITECTURE.md; this room keeps our own side from doing it and notices when somebody else has.
 
 mod guard;
+mod lag;
 mod link;
 mod listen;
 mod report;
@@ -39,14 +40,20 @@ type Connect = dyn Fn(&str) -> Option<Ends> + Send + Sync;
 /// A running rumqttd.
 pub(super) struct Room {
     addresses: Vec<Bound>,
-    /// Makes the crate's half of a link: `LinkBuilder` and the channel's type, which has no public name.
-    connect: Arc<Connect>,
-    resend: Resend,
-    death: Arc<watch::Sender<Option<Died>>>,
+    links: Links,
     servers: JoinSet<()>,
-    pumps: Mutex<JoinSet<()>>,
     /// The link that probes go through, and whose end tells that the router has ended.
     own: tokio::sync::Mutex<Publisher>,
+}
+
+/// What it takes to make links.
+struct Links {
+    connect: Arc<Connect>,
+    resend: Resend,
+    /// How many bytes a subscriber may be behind before publishers wait for it.
+    slack: u64,
+    death: Arc<watch::Sender<Option<Died>>>,
+    pumps: Mutex<JoinSet<()>>,
 }
 
 impl Room {
@@ -97,17 +104,22 @@ impl Room {
             Some(Ends { tx, rx })
         });
         servers.spawn(guard::guard(config, &addresses, connect.clone(), death.clone()));
-        let pumps = Mutex::new(JoinSet::new());
-        let own = make(&*connect, &resend, &death, &pumps, "broker", &[], 1).await;
+        // Half of what the log of a filter is sure to keep: the other half is for what other clients publish.
+        let slack = (config.segment_size * (config.segments - 1) / 2) as u64;
+        let links = Links {
+            connect,
+            resend,
+            slack,
+            death,
+            pumps: Mutex::default(),
+        };
+        let own = links.make("broker", &[], 1).await;
         let (own, _) = own.map_err(|_| StartError::Dead(Died::Cut))?;
         let own = tokio::sync::Mutex::new(own);
         Ok(Room {
             addresses,
-            connect,
-            resend,
-            death,
+            links,
             servers,
-            pumps,
             own,
         })
     }
@@ -122,20 +134,11 @@ impl Room {
         filters: &[(Filter, Qos)],
         depth: usize,
     ) -> Result<(Publisher, Subscriber), LinkError> {
-        make(
-            &*self.connect,
-            &self.resend,
-            &self.death,
-            &self.pumps,
-            name,
-            filters,
-            depth,
-        )
-        .await
+        self.links.make(name, filters, depth).await
     }
 
     pub(super) async fn died(&self) -> Died {
-        let mut death = self.death.subscribe();
+        let mut death = self.links.death.subscribe();
         // The sender lives in `self`, so the wait ends by death alone.
         match death.wait_for(Option::is_some).await {
             Ok(died) => died.unwrap_or(Died::Cut),
@@ -147,7 +150,7 @@ impl Room {
     ///
     /// A publish would go to every client that subscribed to `#`: rumqttd delivers no `$` topics.
     pub(super) async fn probe(&self) -> Result<Duration, Died> {
-        if let Some(died) = *self.death.borrow() {
+        if let Some(died) = *self.links.death.borrow() {
             return Err(died);
         }
         let begin = Instant::now();
@@ -168,7 +171,7 @@ impl Room {
             tokio::task::yield_now().await;
         }
         self.servers.shutdown().await;
-        locked(&self.pumps).abort_all();
+        locked(&self.links.pumps).abort_all();
     }
 }
 
@@ -180,32 +183,31 @@ impl fmt::Debug for Room {
     }
 }
 
-async fn make(
-    connect: &Connect,
-    resend: &Resend,
-    death: &Arc<watch::Sender<Option<Died>>>,
-    pumps: &Mutex<JoinSet<()>>,
-    name: &str,
-    filters: &[(Filter, Qos)],
-    depth: usize,
-) -> Result<(Publisher, Subscriber), LinkError> {
-    link::check(filters)?;
-    let dead = || *death.borrow();
-    if let Some(died) = dead() {
-        return Err(LinkError::Dead(died));
+impl Links {
+    async fn make(
+        &self,
+        name: &str,
+        filters: &[(Filter, Qos)],
+        depth: usize,
+    ) -> Result<(Publisher, Subscriber), LinkError> {
+        link::check(filters)?;
+        let dead = || *self.death.borrow();
+        if let Some(died) = dead() {
+            return Err(LinkError::Dead(died));
+        }
+        // The router's thread answers within microseconds, whatever this thread does.
+        let Some(ends) = (self.connect)(name) else {
+            return Err(dead().map_or_else(|| LinkError::NoRoom(name.to_owned()), LinkError::Dead));
+        };
+        let (mut publisher, subscriber, pump) = link::join(ends, self, filters, depth);
+        {
+            let mut pumps = locked(&self.pumps);
+            while pumps.try_join_next().is_some() {}
+            pumps.spawn(pump);
+        }
+        publisher.subscribe(filters).await?;
+        Ok((publisher, subscriber))
     }
-    // The router's thread answers within microseconds, whatever this thread does.
-    let Some(ends) = connect(name) else {
-        return Err(dead().map_or_else(|| LinkError::NoRoom(name.to_owned()), LinkError::Dead));
-    };
-    let (mut publisher, subscriber, pump) = link::join(ends, resend.clone(), death.clone(), filters, depth);
-    {
-        let mut pumps = locked(pumps);
-        while pumps.try_join_next().is_some() {}
-        pumps.spawn(pump);
-    }
-    publisher.subscribe(filters).await?;
-    Ok((publisher, subscriber))
 }
 
 fn limits(config: &Config) -> RouterConfig {

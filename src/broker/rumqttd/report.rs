@@ -4,12 +4,14 @@
 //! events stay out of the log (unless `rumqttd=...` asks for them), and this layer repeats those that somebody
 //! should know, seldom enough that a client of the network can't fill the log.
 
+use super::lag::LAG;
 use crate::fold::Run;
 use std::fmt::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -49,8 +51,10 @@ pub(in super::super) fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// A layer for the process's `tracing` subscriber: it repeats what a person should know of the broker, and
-/// counts the messages that the broker says it dropped (`Broker::lost` has the count).
+/// A layer for the process's `tracing` subscriber: it repeats what a person should know of the broker, counts the
+/// messages that the broker says it dropped (`Broker::lost` has the count), and hears when subscribers fall
+/// behind, without which nothing holds publishers back for them. For that it listens at two places at the
+/// level TRACE.
 pub fn report<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     Report {
         runs: std::array::from_fn(|_| Mutex::default()),
@@ -64,7 +68,14 @@ struct Report {
 }
 
 fn wanted(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && *metadata.level() <= Level::WARN && metadata.target().starts_with("rumqttd")
+    metadata.is_event()
+        && metadata.target().starts_with("rumqttd")
+        && (*metadata.level() <= Level::WARN || scheduling(metadata))
+}
+
+/// Whether this is where the crate's scheduler lets a connection read, or has it sleep.
+fn scheduling(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "rumqttd::router::scheduler" && metadata.fields().field("tracker_id").is_some()
 }
 
 /// Whether to say it now, and how often it has happened since the last time.
@@ -85,7 +96,16 @@ impl<S: Subscriber> Layer<S> for Report {
         }
     }
 
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if scheduling(event.metadata()) {
+            let mut step = Step::default();
+            event.record(&mut step);
+            return step.tell();
+        }
         if !wanted(event.metadata()) {
             return;
         }
@@ -146,6 +166,60 @@ impl Visit for Said {
             }
             _ => Ok(()),
         };
+    }
+}
+
+/// A step of the scheduler: "pause Ready -> Caughtup" or "reschedule Caughtup -> Ready". Other reasons to sleep
+/// (the socket is full, acknowledgements are due) change nothing: the client was behind and is.
+#[derive(Default)]
+struct Step {
+    client: String,
+    text: Text,
+}
+
+/// The beginning of a message, without an allocation: there are two for each message that is delivered.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Step {
+    fn tell(self) {
+        // Our own links always read.
+        if self.client.starts_with(super::link::PREFIX) {
+            return;
+        }
+        match &self.text.bytes[..self.text.length] {
+            b"pause Ready -> Caughtup" => LAG.caught_up(&self.client),
+            b"reschedule Caughtup -> Ready" => LAG.fell_behind(self.client),
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Step {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "tracker_id" {
+            value.clone_into(&mut self.client);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // What doesn't fit is not one of the two.
+            let _ = write!(self.text, "{value:?}");
+        }
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..).unwrap_or_default();
+        let room = room.get_mut(..text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod death;
+mod flood;
 mod start;
 
 use super::super::*;
