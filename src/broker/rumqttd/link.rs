@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// Messages that may wait in the router's buffer for one link. Below the 200 that the crate preallocates;
 /// `limits` in `mod.rs` says what else hangs on it.
-pub(super) const WINDOW: usize = 32;
+pub(super) const WINDOW: usize = 128;
 
 /// Errands to the pump: one event that is owed, and each half's leave. There are never more than these.
 const ERRANDS: usize = 3;
