@@ -15,14 +15,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-/// Messages that a port's commands may take in the broker's link before the oldest is lost: a burst, no more.
-const COMMANDS: usize = 256;
-/// How long all ports together may take to stop: the whole gateway has to be gone within 2 s.
-const PORTS_STOP: Duration = Duration::from_millis(1_400);
+/// How long the ports may take to finish what they have in hand: the whole gateway has to be gone within 2 s.
+const FINISH: Duration = Duration::from_millis(900);
+/// A port that has not ended so long after that is ended.
+const OVERTIME: Duration = Duration::from_millis(100);
+/// Links to the broker beside those of the ports: the gateway's, the probe's, a command's that looks on.
+const LINKS: usize = 4;
 /// Where the service has its control socket (the unit's RuntimeDirectory).
 const SOCKET: &str = "/run/mqttyd/control.sock";
 /// How long the last messages may take to reach the subscribers' sockets.
@@ -125,7 +127,8 @@ pub struct Gateway {
     state: Topic,
     ports: JoinSet<Arc<str>>,
     orders: Vec<(Arc<str>, mpsc::Sender<Order>)>,
-    helpers: JoinSet<()>,
+    helpers: JoinSet<Result<(), Error>>,
+    watching: AbortHandle,
     stop_helpers: tokio::sync::watch::Sender<bool>,
 }
 
@@ -138,7 +141,7 @@ pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), E
         config.port.len(),
         gateway.broker.addresses().len()
     ));
-    info!(ports = config.port.len(), "ready");
+    info!(notice = true, ports = config.port.len(), "ready");
     if config.port.is_empty() {
         info!("no port is configured yet: `mqttyd ports` lists those of this machine");
     }
@@ -147,7 +150,7 @@ pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), E
         error = gateway.supervise() => Err(error),
     };
     notify::stopping();
-    info!("stopping");
+    info!(notice = true, "stopping");
     gateway.stop().await;
     result
 }
@@ -157,7 +160,13 @@ impl Gateway {
     /// be waiting for their devices.
     pub async fn start(config: &Whole) -> Result<Gateway, Error> {
         let own = &config.gateway;
-        let broker = Broker::start(&config.broker).await?;
+        // Each port has a link of its own, and so have the gateway and those who ask it for one.
+        let links = config.port.len() + LINKS;
+        let broker = Broker::start(&broker::Config {
+            links,
+            ..config.broker.clone()
+        })
+        .await?;
         for listening in broker.addresses() {
             info!(address = %listening.address, "listening: {listening}");
         }
@@ -182,23 +191,24 @@ impl Gateway {
             helpers.spawn(async move {
                 let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
                 if let Err(error) = control::serve(&path, feed, stop).await {
-                    warn!(path = %path.display(), error = %error, "`mqttyd watch` will not find this gateway");
+                    warn!(
+                        path = %path.display(), error = %error,
+                        "`mqttyd watch` will not find this gateway; `control` in [gateway] may name another path"
+                    );
                 }
+                Ok(())
             });
         }
         let serials: Vec<_> = config.port.iter().map(port::Config::serial).collect();
         let (watcher, watching) = Watcher::start(&serials).map_err(Error::Watch)?;
-        helpers.spawn(async move {
-            let error = watching.await;
-            error!(error = %error, "ports that come back will no longer be noticed");
-        });
+        let watching = helpers.spawn(async move { Err(Error::Watch(watching.await)) });
 
         let mut ports = JoinSet::new();
         let mut orders = Vec::new();
         for (name, port) in names.iter().zip(&config.port) {
             let filters = port::subscriptions(port);
             let (publisher, subscriber) = broker
-                .link(&format!("port-{name}"), &filters, COMMANDS)
+                .link(&format!("port-{name}"), &filters, port::depth(port))
                 .await
                 .map_err(link(name))?;
             let (order, inbox) = mpsc::channel(2);
@@ -227,6 +237,7 @@ impl Gateway {
             ports,
             orders,
             helpers,
+            watching,
             stop_helpers,
         })
     }
@@ -247,7 +258,11 @@ impl Gateway {
                     Ok(name) => return Error::Task(format!("port {name} ended by itself")),
                     Err(error) => return Error::Task(error.to_string()),
                 },
-                Some(Err(error)) = self.helpers.join_next() => return Error::Task(error.to_string()),
+                Some(ended) = self.helpers.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return error,
+                    Err(error) => return Error::Task(error.to_string()),
+                },
                 period = async {
                     match &mut beat {
                         Some(beat) => { beat.tick().await; beat.period() }
@@ -284,20 +299,24 @@ impl Gateway {
 
     /// Stops the ports (each finishes the frame in hand), says `offline`, and closes the broker.
     pub async fn stop(mut self) {
+        let deadline = Instant::now() + FINISH;
         for (_, order) in &self.orders {
             // A port whose inbox is full is answering the watchdog: it will find this right after.
-            let _ = timeout(PORTS_STOP / 4, order.send(Order::Stop)).await;
+            let _ = timeout_at(deadline, order.send(Order::Stop(deadline.into_std()))).await;
         }
         let all = async { while self.ports.join_next().await.is_some() {} };
-        if timeout(PORTS_STOP, all).await.is_err() {
+        if timeout_at(deadline + OVERTIME, all).await.is_err() {
             warn!("a port did not stop in time");
             self.ports.shutdown().await;
         }
-        self.stop_helpers.send_replace(true);
         announce(&mut self.publisher, &self.state, "offline").await;
         // The router hands messages to the connections in their order: when the probe is back, so is all before it.
         let _ = timeout(LINGER, self.broker.probe()).await;
-        tokio::time::sleep(LINGER).await;
+        // The connections have until then to write, and the watchers to read.
+        self.stop_helpers.send_replace(true);
+        self.watching.abort();
+        let helpers = async { while self.helpers.join_next().await.is_some() {} };
+        let _ = tokio::join!(timeout(2 * LINGER, helpers), tokio::time::sleep(LINGER));
         self.helpers.shutdown().await;
         self.broker.stop().await;
     }

@@ -1,6 +1,7 @@
 //! The daemon's entry: reads the command line, does what it asks, and says how it went.
 
 use clap::Parser as _;
+use mqttyd::broker::StartError;
 use mqttyd::cli::{Cli, Wrong};
 use mqttyd::config::Faults;
 use mqttyd::journal::{self, WrongLevel};
@@ -34,9 +35,23 @@ fn tell(error: &anyhow::Error) {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|wish| !wish.is_empty());
         journal::complain(&faults.render(std::io::stderr().is_terminal() && !plain));
     } else if tracing::dispatcher::has_been_set() {
-        tracing::error!("mqttyd ends: {error:#}");
+        tracing::error!("mqttyd ends: {error:#}{}", advice(error));
     } else {
-        journal::complain(&format!("mqttyd: {error:#}"));
+        journal::complain(&format!("mqttyd: {error:#}{}", advice(error)));
+    }
+}
+
+/// What to do about it, where that is plain.
+fn advice(error: &anyhow::Error) -> &'static str {
+    let taken = error.chain().any(|cause| match cause.downcast_ref() {
+        Some(StartError::Bind { source, .. }) => source.kind() == ErrorKind::AddrInUse,
+        _ => false,
+    });
+    if taken {
+        "; is another broker (mosquitto?) running? `ss -ltnp` lists them; or set another address under \
+         [[broker.listener]]"
+    } else {
+        ""
     }
 }
 

@@ -6,6 +6,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+/// Longer ones are mistakes, and instants can't be counted on so far ahead.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A length of time, written with its unit (`us`, `ms`, `s`, `min`, `h`, `d`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Span(pub Duration);
@@ -38,9 +41,14 @@ impl<'de> Deserialize<'de> for Span {
                 f.write_str("a time with its unit, such as \"20ms\" or \"2s\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                humantime::parse_duration(text)
-                    .map(Span)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                let span = humantime::parse_duration(text)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
+                if span > LONGEST {
+                    return Err(E::custom(format!(
+                        "\"{text}\" is too long: at most a year is taken"
+                    )));
+                }
+                Ok(Span(span))
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -76,5 +84,6 @@ mod tests {
         let fault = toml::from_str::<Held>("span = 20").err().unwrap().to_string();
         assert!(fault.contains("a time with its unit"), "{fault}");
         assert!(toml::from_str::<Held>(r#"span = "20 parsecs""#).is_err());
+        assert!(toml::from_str::<Held>(r#"span = "500000000000years""#).is_err());
     }
 }

@@ -126,7 +126,13 @@ impl Case {
                 0..=3 if framing.encode(&bytes, &case.seal, &mut case.wire).is_ok() => {
                     let span = case.wire.len() - place;
                     match kind {
-                        0 => drop(case.wire.remove(place + u.int_in_range(0..=span - 1)?)),
+                        0 => {
+                            // A wrong byte behind it: else the next frame's first byte may be the missing one,
+                            // and then it is that frame which has lost a byte.
+                            let last = case.wire.last().map_or(0, |last| !last);
+                            case.wire.remove(place + u.int_in_range(0..=span - 1)?);
+                            case.wire.push(last);
+                        }
                         1 => case.wire[place + u.int_in_range(0..=span - 1)?] ^= u.int_in_range(1..=255)?,
                         _ => case.sent.push(bytes),
                     }

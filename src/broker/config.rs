@@ -5,8 +5,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// The broker: its listeners, its users, its bounds.
 #[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
@@ -32,8 +33,9 @@ pub struct Config {
     /// that is subscribed to, the broker keeps the newest messages in segments. Ports are held back for 0.3 s
     /// when a subscriber has not read the newer half of them; one that is still slower loses the oldest.
     pub segment_size: usize,
-    /// How many segments are kept for each filter. Default: 16, with the default size 1 MiB of messages: a
-    /// minute of one busy line at 115200 baud. Memory is taken only as messages come, and a message takes some
+    /// How many segments are kept for each filter. Default: 64, with the default size 4 MiB of messages: some
+    /// minutes of one busy line at 115200 baud. A subscriber at QoS 1 needs them in a burst, for it takes 100
+    /// messages at a time. Memory is taken only as messages come, and a message takes some
     /// 400 bytes more than what is counted. Fewer for small machines, more where subscribers stall for long.
     pub segments: usize,
     /// How many links of our own (one per port, and the gateway's) come on top of `max-connections`.
@@ -55,7 +57,7 @@ impl Default for Config {
             max_inflight: 100,
             connect_timeout: Span::millis(5000),
             segment_size: 64 * 1024,
-            segments: 16,
+            segments: 64,
             links: 64,
         }
     }
@@ -173,6 +175,17 @@ impl fmt::Display for Address {
     }
 }
 
+impl FromStr for Address {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Address, AddrParseError> {
+        let here = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        here.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .map_or_else(|| text.parse(), Ok)
+            .map(Address)
+    }
+}
+
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -184,13 +197,18 @@ impl<'de> Deserialize<'de> for Address {
                 )
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
-                let number = text
-                    .strip_prefix("localhost:")
-                    .and_then(|port| port.parse().ok())
-                    .map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-                match number.map_or_else(|| text.parse(), Ok) {
-                    Ok(address) => Ok(Address(address)),
-                    Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                let number = text.trim_start_matches([':', '*']).parse::<u16>();
+                match (text.parse(), number, text.parse::<IpAddr>()) {
+                    (Ok(address), _, _) => Ok(address),
+                    (_, Ok(number), _) => Err(E::custom(format!(
+                        "an address is missing before the port; \
+                         \"127.0.0.1:{number}\" is for this machine only, \"0.0.0.0:{number}\" for everybody"
+                    ))),
+                    (_, _, Ok(ip)) => Err(E::custom(format!(
+                        "a port is missing behind the address; write \"{}\"",
+                        SocketAddr::from((ip, 1883))
+                    ))),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }
             }
         }
@@ -356,7 +374,7 @@ mod tests {
     #[test]
     fn mistakes_read_well() {
         let fault = read("[[listener]]\naddress = \"127.0.0.1\"").unwrap_err();
-        assert!(fault.contains("an address with its port"), "{fault}");
+        assert!(fault.contains("a port is missing"), "{fault}");
         let fault = read("[[listener]]\naddress = \"127.0.0.1:1\"\nversion = \"4\"").unwrap_err();
         assert!(fault.contains("3.1.1"), "{fault}");
         assert!(read("listeners = []").is_err());

@@ -1,6 +1,6 @@
 //! Checksum algorithms by name.
 
-use super::catalogue::{ALIASES, CRCS};
+use super::catalogue::{ALIASES, AMBIGUOUS, CRCS};
 use super::sum::{SUMS, Sum};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -29,14 +29,24 @@ pub(super) enum Kind {
     Sum(Sum),
 }
 
-/// There is no algorithm of this name.
+/// There is no algorithm of this name, or several go by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no checksum algorithm is called \"{name}\"; near it: {}", near.join(", "))]
+#[error("{}: {}", told(name, *several), near.join(", "))]
 pub struct Unknown {
     /// The name that was asked for.
     pub name: String,
-    /// The names that come closest.
+    /// Whether several go by this name.
+    pub several: bool,
+    /// The names that come closest, or that may be meant.
     pub near: Vec<&'static str>,
+}
+
+fn told(name: &str, several: bool) -> String {
+    if several {
+        format!("several checksum algorithms are called \"{name}\"; which is meant")
+    } else {
+        format!("no checksum algorithm is called \"{name}\"; near it")
+    }
 }
 
 /// The byte order in which a check is sent.
@@ -53,6 +63,13 @@ impl Algorithm {
     /// Looks a name up.
     pub fn parse(name: &str) -> Result<Algorithm, Unknown> {
         let wanted = plain(name);
+        if let Some((_, meant)) = AMBIGUOUS.iter().find(|(known, _)| plain(known) == wanted) {
+            return Err(Unknown {
+                name: name.to_owned(),
+                several: true,
+                near: meant.to_vec(),
+            });
+        }
         let find = |wanted: &str| entries().find(|entry| plain(entry.name) == wanted);
         let meant = ALIASES
             .iter()
@@ -62,6 +79,7 @@ impl Algorithm {
             Some(entry) => Ok(Algorithm(entry)),
             None => Err(Unknown {
                 name: name.to_owned(),
+                several: false,
                 near: near(&wanted),
             }),
         }
@@ -121,12 +139,11 @@ fn plain(name: &str) -> String {
 }
 
 fn near(wanted: &str) -> Vec<&'static str> {
-    if wanted.contains("ccitt") {
-        return vec![
-            "CRC-16/IBM-3740 (CCITT-FALSE)",
-            "CRC-16/KERMIT (CCITT-TRUE)",
-            "CRC-16/XMODEM",
-        ];
+    let part = |(known, meant): &(&str, &'static [&'static str])| {
+        (known.ends_with("CCITT") && wanted.contains("ccitt")).then(|| meant.to_vec())
+    };
+    if let Some(meant) = AMBIGUOUS.iter().find_map(part) {
+        return meant;
     }
     let mut all: Vec<_> = entries()
         .map(|entry| (strsim::jaro_winkler(&plain(entry.name), wanted), entry.name))
@@ -197,6 +214,13 @@ mod tests {
         assert_eq!(names.len(), CRCS.len() + SUMS.len());
         assert_eq!(aliases.len(), ALIASES.len());
         assert!(names.is_disjoint(&aliases));
+        for (known, meant) in AMBIGUOUS {
+            assert!(!names.contains(&plain(known)) && !aliases.contains(&plain(known)));
+            for name in *meant {
+                let name = name.split(' ').next().unwrap();
+                assert_eq!(Algorithm::parse(name).unwrap().name(), name);
+            }
+        }
         for (alias, name) in ALIASES {
             assert_eq!(Algorithm::parse(alias).unwrap().name(), *name);
         }
@@ -229,5 +253,9 @@ mod tests {
         assert_eq!(Algorithm::parse("").unwrap_err().near.len(), 3);
         let fault = Algorithm::parse("CRC-CCITT").unwrap_err().to_string();
         assert!(fault.contains("IBM-3740") && fault.contains("KERMIT"), "{fault}");
+        for name in ["crc16", "CRC-8", "crc_32"] {
+            let fault = Algorithm::parse(name).unwrap_err();
+            assert!(fault.several && fault.near.len() > 2, "{fault}");
+        }
     }
 }

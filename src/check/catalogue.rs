@@ -135,11 +135,48 @@ pub(super) static CRCS: &[Entry] = catalogue! {
     }
 };
 
-/// Other names that are in use, and the catalogue's name for each. A plain "CCITT" is not among them: it has
-/// been used for three algorithms that differ.
+/// Names under which people mean different algorithms, and which those are. They are refused: a check by the
+/// wrong one fails at every frame, or where it has never been seen to fail, is believed.
+pub(super) const AMBIGUOUS: &[(&str, &[&str])] = &[
+    (
+        "CRC-8",
+        &[
+            "CRC-8/SMBUS",
+            "CRC-8/MAXIM-DOW (1-Wire)",
+            "CRC-8/NRSC-5 (Sensirion)",
+        ],
+    ),
+    (
+        "CRC-16",
+        &[
+            "CRC-16/MODBUS",
+            "CRC-16/ARC",
+            "CRC-16/IBM-3740 (CCITT-FALSE)",
+            "CRC-16/XMODEM",
+        ],
+    ),
+    ("CRC-16/CCITT", CCITT),
+    ("CRC-CCITT", CCITT),
+    ("CCITT", CCITT),
+    (
+        "CRC-32",
+        &[
+            "CRC-32/ISO-HDLC (zip, Ethernet)",
+            "CRC-32/MPEG-2 (STM32)",
+            "CRC-32/ISCSI (CRC-32C)",
+        ],
+    ),
+];
+
+const CCITT: &[&str] = &[
+    "CRC-16/IBM-3740 (CCITT-FALSE)",
+    "CRC-16/KERMIT (CCITT-TRUE)",
+    "CRC-16/XMODEM",
+];
+
+/// Other names that are in use, and the catalogue's name for each. Those of [`AMBIGUOUS`] are not among them.
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("ARC", "CRC-16/ARC"),
-    ("CRC-16", "CRC-16/ARC"),
     ("CRC-16/LHA", "CRC-16/ARC"),
     ("CRC-16/IBM", "CRC-16/ARC"),
     ("CRC-16/CCITT-FALSE", "CRC-16/IBM-3740"),
@@ -162,7 +199,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("CRC-16/EPC", "CRC-16/GENIBUS"),
     ("CRC-16/I-CODE", "CRC-16/GENIBUS"),
     ("CRC-16/IEC-61158-2", "CRC-16/PROFIBUS"),
-    ("CRC-8", "CRC-8/SMBUS"),
     ("CRC-8/MAXIM", "CRC-8/MAXIM-DOW"),
     ("DOW-CRC", "CRC-8/MAXIM-DOW"),
     ("CRC-8/EBU", "CRC-8/TECH-3250"),
@@ -178,7 +214,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("CRC-12/3GPP", "CRC-12/UMTS"),
     ("CRC-15", "CRC-15/CAN"),
     ("CRC-24", "CRC-24/OPENPGP"),
-    ("CRC-32", "CRC-32/ISO-HDLC"),
     ("PKZIP", "CRC-32/ISO-HDLC"),
     ("CRC-32/V-42", "CRC-32/ISO-HDLC"),
     ("CRC-32/XZ", "CRC-32/ISO-HDLC"),

@@ -1,4 +1,4 @@
-//! `mqttyd check`: says everything that is wrong with a configuration, and opens nothing.
+//! `mqttyd check`: says everything that is wrong with a configuration, and opens no port and no socket.
 
 use crate::config::Config;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Reads the file and writes what is wrong with it. Gives the number of faults; warnings are none.
 pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize> {
-    match Config::read(path) {
+    match Config::read_and_look(path) {
         Ok(read) => {
             out.write_all(read.warnings.render(colour).as_bytes())?;
             let (ports, publish, command) = read.config.port.iter().fold((0, 0, 0), |(n, up, down), port| {

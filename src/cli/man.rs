@@ -26,12 +26,32 @@ impl Args {
             Man::new(Cli::command())
                 .render(&mut page)
                 .context("failed to make the manual page")?;
-            return print(page);
+            return print(unfilled(&String::from_utf8_lossy(&page)));
         };
         let failed = || format!("failed to write the manual pages to {}", dir.display());
         std::fs::create_dir_all(&dir).with_context(failed)?;
-        clap_mangen::generate_to(Cli::command(), &dir).with_context(failed)
+        clap_mangen::generate_to(Cli::command(), &dir).with_context(failed)?;
+        let command = Cli::command();
+        let commands = command
+            .get_subcommands()
+            .map(|command| format!("mqttyd-{}.1", command.get_name()));
+        for name in commands.chain(["mqttyd.1".to_owned()]) {
+            let path = dir.join(name);
+            let page = std::fs::read_to_string(&path).with_context(failed)?;
+            std::fs::write(&path, unfilled(&page)).with_context(failed)?;
+        }
+        Ok(())
     }
+}
+
+/// The page with its examples as they are written: `man` would fill their lines up to a paragraph.
+fn unfilled(page: &str) -> String {
+    let Some((before, after)) = page.split_once(".SH EXTRA\n") else {
+        return page.to_owned();
+    };
+    let end = after.find("\n.SH ").map_or(after.len(), |end| end + 1);
+    let (examples, rest) = after.split_at(end);
+    format!("{before}.SH EXTRA\n.nf\n{examples}.fi\n{rest}")
 }
 
 #[cfg(test)]
@@ -48,10 +68,18 @@ mod tests {
         .unwrap();
         assert!(dir.path().join("man1/mqttyd.1").exists());
         for command in Cli::command().get_subcommands() {
+            let page = dir.path().join(format!("man1/mqttyd-{}.1", command.get_name()));
+            let page = std::fs::read_to_string(page).unwrap();
+            let examples = page
+                .split(".nf\n")
+                .nth(1)
+                .unwrap()
+                .split("\n.fi\n")
+                .next()
+                .unwrap();
             assert!(
-                dir.path()
-                    .join(format!("man1/mqttyd-{}.1", command.get_name()))
-                    .exists()
+                examples.contains("Examples:") && !examples.contains(".SH"),
+                "{page}"
             );
         }
     }

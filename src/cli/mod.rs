@@ -92,15 +92,20 @@ Nothing is opened: no port, no socket. The exit status is 78 if anything is wron
 #[derive(clap::Args, Debug)]
 #[command(after_help = CHECK)]
 struct CheckArgs {
-    /// The configuration file [default: $MQTTYD_CONFIG, or else /etc/mqttyd/mqttyd.toml]
+    /// The same as --config FILE
+    #[arg(conflicts_with = "config")]
     file: Option<PathBuf>,
+
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 impl CheckArgs {
     fn run(self) -> anyhow::Result<()> {
         let stdout = std::io::stdout().lock();
         let colour = colourful(&stdout);
-        match check::check(&path_or_default(self.file.as_deref()), colour, stdout).context(STDOUT)? {
+        let path = self.file.unwrap_or_else(|| self.config.path());
+        match check::check(&path, colour, stdout).context(STDOUT)? {
             0 => Ok(()),
             _ => Err(Wrong.into()),
         }
@@ -283,6 +288,19 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_may_be_named_in_both_ways_but_not_twice() {
+        for command in ["run", "check"] {
+            let parse = |rest: &[&str]| Cli::try_parse_from([&["mqttyd", command], rest].concat());
+            assert!(
+                parse(&["my.toml"]).is_ok() && parse(&["-c", "my.toml"]).is_ok(),
+                "{command}"
+            );
+            assert!(parse(&["my.toml", "-c", "my.toml"]).is_err(), "{command}");
+        }
+        assert!(Cli::try_parse_from(["mqttyd", "demo", "--address", "localhost:2999"]).is_ok());
     }
 
     #[test]

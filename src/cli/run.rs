@@ -5,13 +5,12 @@ use crate::config::{Config, Read};
 use crate::journal::{self, Levels};
 use crate::{broker, gateway};
 use anyhow::Context as _;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-/// The most threads that wait for ports and clients: more would only pass the same work around.
-const THREADS: usize = 4;
 /// What is still being opened when the gateway has stopped gets so long, and is left to the kernel.
 const LEFTOVERS: Duration = Duration::from_millis(100);
 
@@ -19,8 +18,10 @@ const EXAMPLE: &str = "\
 Examples:
   mqttyd run                                       as the service does
   mqttyd run --config my.toml                      with a configuration of one's own
-  mqttyd run --log debug                           with every frame in the log
-  mqttyd run --log warn,mqttyd::port=debug         with every frame, and no more
+  mqttyd run --log debug                           with each change of state, for whoever looks for a fault
+  mqttyd run --log warn,mqttyd::port=debug         the same of the ports, and else only warnings
+
+Good frames are never logged: `mqttyd watch` shows them, live.
 
 Ctrl-C or SIGTERM: the frame in hand is finished, `offline` published, the ports closed.";
 
@@ -31,6 +32,10 @@ pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
 
+    /// The same as --config FILE
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+
     /// What is logged, instead of what the configuration or $MQTTYD_LOG says: off, error, warn, info, debug, trace
     #[arg(short, long, value_name = "LEVEL")]
     log: Option<Levels>,
@@ -38,7 +43,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let path = self.config.path();
+        let path = self.file.unwrap_or_else(|| self.config.path());
         let Read { config, warnings } = Config::read(&path)?;
         let levels = self
             .log
@@ -77,13 +82,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One thread for ports and clients: fewer wake-ups between a line and a socket than with several, in less memory.
+/// The broker's router has a thread of its own, and what a driver may take its time for goes to the blocking pool.
 fn runtime() -> std::io::Result<Runtime> {
-    let threads = std::thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(THREADS);
-    Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("mqttyd")
-        .enable_all()
-        .build()
+    Builder::new_current_thread().enable_all().build()
 }

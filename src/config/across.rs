@@ -3,17 +3,20 @@
 use super::suggest::{listed, nearest};
 use super::words::apart;
 use super::{Config, Issue};
-use crate::port::config::{self as port, Publish};
+use crate::broker::Engine;
+use crate::port::config::{self as port, Command, Publish};
 use crate::serial;
 use crate::topic::Filter;
 use crate::{broker, check};
 use std::collections::HashMap;
+use std::path::Path;
 
 impl Config {
     /// Everything that does not fit together.
     pub fn check(&self) -> Vec<Issue> {
         let broker = self.broker.validate();
         let mut issues: Vec<Issue> = broker.iter().map(|fault| self.of_broker(fault)).collect();
+        issues.extend(self.check_tls());
         issues.extend(self.check_gateway());
         issues.extend(self.same_ports());
         for (i, port) in self.port.iter().enumerate() {
@@ -25,6 +28,7 @@ impl Config {
                 issues.extend(self.check_publish(i, j, publish, reach[j].as_ref()));
             }
             issues.extend(said_twice(i, &port.publish));
+            issues.extend(sent_twice(i, &port.command));
             for j in 0..port.command.len() {
                 issues.extend(self.check_command(i, j, port, &reach));
             }
@@ -92,7 +96,50 @@ impl Config {
         }
     }
 
-    fn check_gateway(&self) -> Option<Issue> {
+    /// The files of the listeners' TLS, by the paths of their keys.
+    fn tls_files(&self) -> impl Iterator<Item = (String, &'static str, &Path)> {
+        let listeners = self.broker.listener.iter().enumerate();
+        listeners.flat_map(|(i, listener)| {
+            listener.tls.iter().flat_map(move |tls| {
+                [("cert", "certificate", &*tls.cert), ("key", "key", &*tls.key)]
+                    .map(|(key, what, path)| (format!("broker.listener[{i}].tls.{key}"), what, path))
+            })
+        })
+    }
+
+    fn check_tls(&self) -> Vec<Issue> {
+        let relative = self.tls_files().filter(|(_, _, path)| path.is_relative());
+        let issue = |(at, what, path): (String, &str, &Path)| {
+            let name = path.file_name().unwrap_or_default().display();
+            let title = format!("the {what}'s path is relative");
+            Issue::at(at, title, "this depends on where mqttyd is started")
+                .help(format!("write it from the root, such as \"/etc/mqttyd/{name}\""))
+        };
+        relative.map(issue).collect()
+    }
+
+    /// What is doubtful on this machine, which need not be the one that the file is for.
+    pub(super) fn look_around(&self) -> Vec<Issue> {
+        let unread = self.tls_files().filter_map(|(at, what, path)| {
+            let error = std::fs::File::open(path).err()?;
+            let title = format!("the {what} cannot be read here");
+            let issue = Issue::at(at, title, super::file::reason(&error));
+            Some(
+                issue
+                    .help("the user `mqttyd` must be able to read it where the gateway runs")
+                    .warning(),
+            )
+        });
+        unread.collect()
+    }
+
+    fn check_gateway(&self) -> Vec<Issue> {
+        let topic = undeliverable(self.broker.engine, self.gateway.topic.as_str())
+            .map(|why| Issue::at("gateway.topic", "the gateway's topics would reach nobody", why));
+        self.check_control().into_iter().chain(topic).collect()
+    }
+
+    fn check_control(&self) -> Option<Issue> {
         let control = self.gateway.control.as_ref()?;
         (!control.as_os_str().is_empty() && control.is_relative()).then(|| {
             let label = "this depends on where mqttyd is started";
@@ -163,6 +210,10 @@ impl Config {
                     .help(format!("for the braces themselves: `{{{{{name}}}}}`")),
             });
         }
+        if let Some(why) = undeliverable(self.broker.engine, publish.topic.as_str()) {
+            issues.push(Issue::at(topic, "this topic would reach nobody", why));
+            return issues;
+        }
         let Some(filter) = reach else {
             return issues;
         };
@@ -186,6 +237,13 @@ impl Config {
         let command = &port.command[j];
         let path = format!("port[{i}].command[{j}]");
         let mut issues = Vec::new();
+        if let Some(why) = undeliverable(self.broker.engine, command.topic.as_str()) {
+            issues.push(Issue::at(
+                format!("{path}.topic"),
+                "no command would come by this filter",
+                why,
+            ));
+        }
         if let Err(error) = command.payload.check(&command.topic) {
             let title = error.to_string();
             issues.push(
@@ -231,6 +289,17 @@ impl Config {
     }
 }
 
+/// Why the broker inside can deliver nothing for this topic or filter.
+fn undeliverable(engine: Engine, text: &str) -> Option<&'static str> {
+    match (engine, text.chars().next()?) {
+        (Engine::Rumqttd, '$') => Some("the broker inside delivers nothing whose topic begins with `$`"),
+        (Engine::Rumqttd, first) if !first.is_ascii() => {
+            Some("the broker inside takes only ASCII as the first character")
+        }
+        _ => None,
+    }
+}
+
 /// The topics that an entry may publish to: the port's name put in, `+` for what the device says.
 fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
     // No topic that a person writes has this private character, and none of it is changed in a topic.
@@ -269,6 +338,32 @@ fn said_twice(i: usize, entries: &[Publish]) -> Vec<Issue> {
             ),
             None => same_topic.push(j),
         }
+    }
+    issues
+}
+
+/// Filters that overlap with one before them: the broker inside delivers a message once for each filter.
+fn sent_twice(i: usize, entries: &[Command]) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    for (j, entry) in entries.iter().enumerate() {
+        let Some(k) = entries[..j]
+            .iter()
+            .position(|other| other.topic.overlaps(&entry.topic))
+        else {
+            continue;
+        };
+        let path = |j: usize| format!("port[{i}].command[{j}].topic");
+        let (first, again) = (entries[k].topic.as_str(), entry.topic.as_str());
+        let title = match (entries[k].topic.wildcards(), entry.topic.wildcards()) {
+            (_, 0) => format!("a message on `{again}` would be sent twice"),
+            (0, _) => format!("a message on `{first}` would be sent twice"),
+            _ => format!("a message on a topic of both `{first}` and `{again}` would be sent twice"),
+        };
+        issues.push(
+            Issue::at(path(j), title, "and by this one")
+                .also(path(k), "once by this filter")
+                .help("take filters that have no topic in common, or make one entry of both"),
+        );
     }
     issues
 }

@@ -75,7 +75,7 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The system's words without its number.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     let words = error.to_string();
     let words = words.split(" (os error").next().unwrap_or(&words);
     let mut letters = words.chars();

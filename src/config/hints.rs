@@ -1,6 +1,7 @@
 //! What a person should write instead: where the value itself tells, or the schema.
 
 use super::session::Session;
+use super::suggest::listed;
 use super::tree::{Id, ROOT, Tree, Value};
 use serde_json::Value as Json;
 
@@ -36,6 +37,13 @@ impl Session<'_> {
             Value::Decimal(n) if number && n.fract() == 0.0 => {
                 format!("take away the fraction: {}", write(&format!("{n:.0}")))
             }
+            Value::Whole(Some(0..=255)) if expected.contains("bytes such as") => {
+                format!("a byte stands in brackets: {}", write(&format!("[{raw}]")))
+            }
+            Value::Text(word) if expected == "a table" => {
+                let option = self.option_for(id, word)?;
+                format!("write {}", write(&format!("{{ {option} = \"{word}\" }}")))
+            }
             Value::List(_) if expected == "a table" && raw.starts_with("[[") && raw.ends_with("]]") => {
                 format!("there is only one: write `{}`", &raw[1..raw.len() - 1])
             }
@@ -58,6 +66,52 @@ impl Session<'_> {
             }
             _ => return None,
         })
+    }
+
+    /// The option of this table that takes such a word.
+    fn option_for(&self, table: Id, word: &str) -> Option<&str> {
+        let root = self.schema()?;
+        let takes = |schema: &Json| {
+            let schema = resolved(root, schema);
+            let forms = schema["oneOf"].as_array().into_iter().flatten();
+            let words = schema["enum"].as_array().into_iter().flatten();
+            forms
+                .map(|form| &form["const"])
+                .chain(words)
+                .any(|known| *known == word)
+        };
+        let options = options(root, self.of(table)?)?;
+        options
+            .iter()
+            .find(|(_, schema)| takes(schema))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// For a text that names no variant, but may be what stands in one: `{ regex = '^T' }`.
+    pub(super) fn as_content(&self, id: Id, text: &str, known: &[&'static str]) -> Option<String> {
+        let root = self.schema()?;
+        let schema = self.of(id)?;
+        let key = &self.tree.node(id).key.as_ref()?.name;
+        let takes_text = |name: &&&str| {
+            inside(root, schema, name).is_some_and(|schema| {
+                let schema = resolved(root, schema);
+                let forms = schema["anyOf"].as_array().into_iter().flatten();
+                forms
+                    .chain([schema])
+                    .any(|form| form["type"] == "string" && form.get("enum").is_none())
+            })
+        };
+        let quoted = if text.contains('\'') {
+            format!("{text:?}")
+        } else {
+            format!("'{text}'")
+        };
+        let ways: Vec<String> = known
+            .iter()
+            .filter(takes_text)
+            .map(|name| format!("{key} = {{ {name} = {quoted} }}"))
+            .collect();
+        (!ways.is_empty()).then(|| format!("write {}", listed(ways.iter().map(String::as_str), "or")))
     }
 
     /// For a choice with several keys: the option that stands beside its choice, and should stand in it.
@@ -150,6 +204,15 @@ fn inside<'a>(root: &'a Json, schema: &'a Json, key: &str) -> Option<&'a Json> {
     forms
         .chain(schema.get("items"))
         .find_map(|form| inside(root, form, key))
+}
+
+/// The keys of a table's schema, in whichever of its forms.
+fn options<'a>(root: &'a Json, schema: &'a Json) -> Option<&'a serde_json::Map<String, Json>> {
+    let schema = resolved(root, schema);
+    schema["properties"].as_object().or_else(|| {
+        let forms = schema["anyOf"].as_array().into_iter().flatten();
+        forms.filter_map(|form| options(root, form)).next()
+    })
 }
 
 fn resolved<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {

@@ -66,11 +66,22 @@ impl Config {
         Config::parse(&file::read(path)?, &path.display().to_string())
     }
 
+    /// Reads a file, and warns of what is doubtful on this machine, too: files that it names and that can't be
+    /// read here.
+    pub fn read_and_look(path: &Path) -> Result<Read, Faults> {
+        let whole = |config: &Config| [config.check(), config.look_around()].concat();
+        Config::parse_with(&file::read(path)?, &path.display().to_string(), whole)
+    }
+
     /// Reads a text, which messages call `name`.
     pub fn parse(text: &str, name: &str) -> Result<Read, Faults> {
+        Config::parse_with(text, name, Config::check)
+    }
+
+    fn parse_with(text: &str, name: &str, check: impl Fn(&Config) -> Vec<Issue>) -> Result<Read, Faults> {
         let loaded = load_with::<Config>(text, Some(Config::schema));
         let issues = match &loaded.value {
-            Some(config) if loaded.complete() => config.check(),
+            Some(config) if loaded.complete() => check(config),
             _ => Vec::new(),
         };
         let place = |issue: &Issue| issue.fault(&loaded, text);

@@ -40,6 +40,10 @@ impl Session<'_> {
                 };
                 at(format!("unknown value `{found}` for {owner}"), label)
                     .help(format!("known: {}", listed(known.iter().copied(), "and")))
+                    .helps(match error.at {
+                        Some(At::Value(id)) => self.as_content(id, found, known),
+                        _ => None,
+                    })
             }
             Kind::Field { known } => self.stranger_fault(id, known),
             Kind::Missing(field) => {

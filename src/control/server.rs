@@ -2,11 +2,12 @@
 
 use super::wire::{FORMAT, Hello, Line, Record, Request};
 use super::{Feed, Socket, Watch};
+use crate::fold::Run;
 use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -49,6 +50,7 @@ impl Socket {
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(());
         let mut watchers = JoinSet::new();
+        let mut deaf = Run::default();
         // Each arm is cancel-safe: a connection is either accepted or still waits in the backlog.
         loop {
             tokio::select! {
@@ -56,12 +58,17 @@ impl Socket {
                 Some(_) = watchers.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) if watchers.len() < MAX_WATCHERS => {
+                        if let Some(n) = deaf.good() {
+                            tracing::info!(n, "watchers are accepted again");
+                        }
                         watchers.spawn(attend(stream, feed.clone(), stopped.clone()));
                     }
                     Ok((stream, _)) => refuse(&stream, format!("{MAX_WATCHERS} watch already, and no more may")),
                     Err(error) => {
                         // Out of descriptors, most likely: the listener stays readable, and would be tried at once.
-                        tracing::warn!(%error, "a watcher could not be accepted");
+                        if deaf.fault(Instant::now()).is_some() {
+                            tracing::warn!(%error, "a watcher could not be accepted");
+                        }
                         tokio::time::sleep(ACCEPT_AGAIN).await;
                     }
                 },

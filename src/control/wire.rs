@@ -7,6 +7,7 @@
 //! {"hello":{"version":"0.1.0","format":1,"ports":["air","scale"]}}
 //! {"time":"2026-03-01T12:00:00.000250Z","port":"air","direction":"up","verdict":"published","bytes":"543d"}
 //! {"time":"2026-03-01T12:00:01.000000Z","port":"air","direction":"up","verdict":"damaged","why":"check","bytes":"54"}
+//! {"time":"2026-03-01T12:00:02.000000Z","port":"air","direction":"up","verdict":"state","why":"open","bytes":""}
 //! {"missed":12}
 //! {"bye":"the gateway stops"}
 //! {"error":"no port is called \"aire\": there are air, scale"}
@@ -16,7 +17,8 @@
 //! - The line with `time` is what passed: `time` is that of the last byte (RFC 3339, UTC, microseconds);
 //!   `direction` is `up` (device to MQTT) or `down`; `verdict` is `published`, `sent`, `skipped`, `damaged`,
 //!   `refused` or `state`, and `why` stands beside the last three; `bytes` are the frame's, in lower-case
-//!   hex. A `state` line has no bytes: the port was opened, went, came back.
+//!   hex. A `state` line has no bytes, and its `why` is the port's new state:
+//!   `open`, `waiting`, `busy`, `failing` or `closed`.
 //! - `missed`: so many events, of all ports and kinds, passed while this client did not read.
 //! - `bye` or `error` is the last line; the connection is closed after it.
 //!
@@ -215,7 +217,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("//! {"))
             .collect();
-        assert_eq!(examples.len(), 6);
+        assert_eq!(examples.len(), 7);
         for text in examples {
             let text = format!("{{{text}\n");
             assert_eq!(written(&Line::parse(&text).unwrap()), text);

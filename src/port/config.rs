@@ -86,7 +86,8 @@ pub struct Publish {
     /// The payload: `raw` (the frame's bytes), `text`, `hex`, `base64` or `json`. Raw by default.
     #[serde(default)]
     pub payload: field::Up,
-    /// The quality of service, 0, 1 or 2, with which it is published. 0 by default.
+    /// The quality of service, 0, 1 or 2, with which it is published. 0 by default. The engine `rumqttd` delivers
+    /// with the quality of the subscription, whatever this says.
     #[serde(default)]
     pub qos: Qos,
     /// Whether the broker keeps the last message for those who subscribe later. No by default.
@@ -118,7 +119,12 @@ pub struct Command {
     /// `{ template = "SET {payload}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
     pub payload: field::Down,
-    /// The quality of service of the subscription, 0, 1 or 2. 1 by default.
+    /// Whether the bytes are the whole frame already: neither framing nor check is added. For devices whose
+    /// commands look other than what they send. No by default.
+    #[serde(default)]
+    pub bare: bool,
+    /// The quality of service of the subscription, 0, 1 or 2. 1 by default. The broker inside hands over within
+    /// the process, where nothing is lost at 0 either: with the engine `rumqttd` this changes nothing.
     #[serde(default = "at_least_once")]
     pub qos: Qos,
     /// Silence on the line after each frame of this entry, for devices that need time between commands.
@@ -135,8 +141,9 @@ pub struct Command {
     /// warning. "10s" by default: a command from long ago should not move a device that has just come back.
     #[serde(default = "ten_seconds")]
     pub expire: Span,
-    /// Whether retained messages are sent to the device as well. They come again at every start, so they are
-    /// refused by default, with a warning that names the topic.
+    /// Whether messages that the broker kept for later subscribers (retained ones) are sent to the device when
+    /// mqttyd subscribes. They would come again at every start, so they are refused by default, with a warning
+    /// that names the topic. One that is published while mqttyd runs comes as an ordinary message, as MQTT says.
     #[serde(default)]
     pub accept_retained: bool,
 }

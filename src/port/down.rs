@@ -48,6 +48,7 @@ pub(crate) struct Downlink {
 struct Entry {
     filter: Filter,
     payload: field::Down,
+    bare: bool,
     accept_retained: bool,
     expire: Duration,
 }
@@ -60,6 +61,7 @@ impl Downlink {
             .map(|command| Entry {
                 filter: command.topic.clone(),
                 payload: command.payload.clone(),
+                bare: command.bare,
                 accept_retained: command.accept_retained,
                 expire: command.expire.into(),
             })
@@ -71,13 +73,16 @@ impl Downlink {
         }
     }
 
-    /// Makes the frame of a message. `None`: no entry is for its topic.
-    pub(crate) fn frame(&self, message: &Message, now: Instant) -> Option<Result<Queued, Refused>> {
+    /// Makes the frame of a message; or says of which entry it is and why not. `None`: no entry is for its topic.
+    pub(crate) fn frame(&self, message: &Message, now: Instant) -> Option<Result<Queued, (usize, Refused)>> {
         let entry = self
             .entries
             .iter()
             .position(|entry| entry.filter.matches(&message.topic))?;
-        Some(self.encode(entry, message, now))
+        Some(
+            self.encode(entry, message, now)
+                .map_err(|refused| (entry, refused)),
+        )
     }
 
     fn encode(&self, index: usize, message: &Message, now: Instant) -> Result<Queued, Refused> {
@@ -89,10 +94,15 @@ impl Downlink {
             .payload
             .bytes(&message.topic, &entry.filter, &message.payload)
             .map_err(Refused::Payload)?;
-        let mut frame = Vec::with_capacity(data.len() + 16);
-        self.framing
-            .encode(&data, &self.check, &mut frame)
-            .map_err(Refused::Frame)?;
+        let frame = if entry.bare {
+            data
+        } else {
+            let mut frame = Vec::with_capacity(data.len() + 16);
+            self.framing
+                .encode(&data, &self.check, &mut frame)
+                .map_err(Refused::Frame)?;
+            frame
+        };
         Ok(Queued {
             topic: message.topic.clone(),
             frame,
@@ -162,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_command_is_sent_as_it_is() {
+        let down = downlink("[[command]]\ntopic = 'a'\npayload = 'hex'\nbare = true");
+        let queued = down
+            .frame(&message("a", "42 4d e2 0a", false), Instant::now())
+            .unwrap()
+            .unwrap();
+        assert_eq!(queued.frame, [0x42, 0x4d, 0xe2, 0x0a]);
+    }
+
+    #[test]
     fn retained_and_unframeable_commands_are_refused_with_the_reason() {
         let down = downlink("[[command]]\ntopic = 'a'\n[[command]]\ntopic = 'b'\naccept-retained = true");
         let now = Instant::now();
@@ -169,6 +189,7 @@ mod tests {
             down.frame(&message("a", "x", true), now)
                 .unwrap()
                 .unwrap_err()
+                .1
                 .name(),
             "retained"
         );
@@ -177,6 +198,7 @@ mod tests {
             down.frame(&message("a", "x\ny", false), now)
                 .unwrap()
                 .unwrap_err()
+                .1
                 .name(),
             "frame"
         );

@@ -8,41 +8,44 @@ mod backoff;
 pub mod config;
 mod counters;
 mod down;
+mod event;
 mod outbox;
+mod traffic;
 mod up;
 
 pub use config::Config;
 
-use crate::broker::{Message, Publisher, Qos, Refused as Unaccepted, Subscriber};
+use crate::broker::{Message, Publisher, Qos, Subscriber};
 use crate::causes::Causes;
 use crate::check::{self, Check};
-use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::control::Tap;
 use crate::fold::Run;
-use crate::frame::{self, Decoder, Framing, Item};
+use crate::frame::{self, Decoder, Framing};
 use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
-use bytes::Bytes;
 use counters::Counters;
 use down::Downlink;
-use outbox::{Next, Outbox, Queued};
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io;
+use event::Event;
+use outbox::Outbox;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 use up::Uplink;
 
-/// How long a stopping port may take to end the frame in hand and to hand over what it holds.
-const FINISH: Duration = Duration::from_millis(800);
 /// A port that ends sooner, without a byte, has not really been open.
 const SHORT: Duration = Duration::from_millis(100);
+/// A port that ends sooner is not opened again at once.
+const SETTLED: Duration = Duration::from_secs(1);
+/// So long a device that has just appeared may refuse to be opened without a word about it.
+const GRACE: Duration = Duration::from_secs(1);
+/// Commands that may come at once, beside those that the queues have room for.
+const BURST: usize = 256;
 
 /// Why a port can't be made of its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +63,8 @@ pub enum Error {
 pub enum Order {
     /// Say that you are alive.
     Answer(oneshot::Sender<()>),
-    /// Finish the frame in hand and end.
-    Stop,
+    /// Finish the frame in hand and end, by then.
+    Stop(Instant),
 }
 
 /// What a port is given to work with.
@@ -88,14 +91,16 @@ pub struct Parts {
 pub struct Port {
     name: Arc<str>,
     serial: serial::Config,
-    finder: Finder,
+    /// The search for the device and its opening, which may take a driver some time: one at most.
+    opening: JoinSet<Attempt>,
     decoder: Decoder,
     check: Option<Check>,
     uplink: Uplink,
     downlink: Downlink,
     outbox: Outbox,
     parts: Parts,
-    /// Messages that the broker had no room for yet, in order. While there are any, nothing is read.
+    /// Messages that the broker had no room for yet, in order. While there are any, nothing is read, so there are
+    /// never more than one frame's and a few about the port itself ([`traffic::HELD_OWN`]).
     held: VecDeque<Message>,
     /// When the bytes in the decoder were read.
     stamp: SystemTime,
@@ -106,24 +111,20 @@ pub struct Port {
     received: u64,
     /// The port opens and fails at once, again and again: that has been said, and is not said again.
     quiet: bool,
+    /// Since when the device is there and can't be opened.
+    refused_since: Option<Instant>,
+    backoff: Backoff,
     counters: Counters,
     counters_due: Option<Instant>,
     counters_said: Option<Instant>,
+    /// Commands that the link to the broker has lost, as far as that has been said.
+    overrun: u64,
     damaged: Run,
-    unpublished: Run,
-    dropped: Run,
+    /// One for each publish entry.
+    unpublished: Vec<Run>,
+    /// One for each command entry and reason.
+    dropped: BTreeMap<(usize, &'static str), Run>,
     timer: Pin<Box<Sleep>>,
-}
-
-/// What a port waits for.
-enum Event {
-    Order(Option<Order>),
-    Changed,
-    Read(io::Result<usize>),
-    Wrote(io::Result<usize>),
-    Message(Option<Message>),
-    Handed,
-    Time,
 }
 
 /// What came of looking for the device.
@@ -131,29 +132,40 @@ enum Attempt {
     Open(serial::Port),
     /// There is no such device now.
     Absent(String),
-    /// There is one, and it can't be used now.
+    /// There is one, and it can't be used now; perhaps only for a moment.
     Refused {
         state: &'static str,
         why: String,
+        soon: bool,
     },
 }
 
 /// How a time with an open port ended.
 enum End {
-    Stopped,
+    Stopped(Instant),
     Lost(String),
 }
 
 /// How a time without a port ended.
-#[derive(PartialEq)]
 enum Pause {
     Again,
-    Stopped,
+    Attempted(Attempt),
+    Stopped(Instant),
 }
 
 /// What the broker is asked for on behalf of a port.
 pub fn subscriptions(config: &Config) -> Vec<(Filter, Qos)> {
     down::subscriptions(&config.command)
+}
+
+/// How many commands may wait in the link to the broker: a burst of them, and what the port's own queues take.
+pub fn depth(config: &Config) -> usize {
+    BURST
+        + config
+            .command
+            .iter()
+            .map(|command| command.queue.0)
+            .sum::<usize>()
 }
 
 fn now() -> Instant {
@@ -166,18 +178,13 @@ impl Port {
         let name: Arc<str> = config.name.as_str().into();
         let serial = config.serial();
         let char_time = serial.char_time();
-        let framing: Framing = config
-            .frame
-            .build(char_time)
-            .map_err(|error| Error::Frame(name.to_string(), error))?;
-        let check = match &config.check {
-            Some(check) => Some(
-                check
-                    .build()
-                    .map_err(|error| Error::Check(name.to_string(), error))?,
-            ),
-            None => None,
-        };
+        let framing = config.frame.build(char_time);
+        let framing: Framing = framing.map_err(|error| Error::Frame(name.to_string(), error))?;
+        let check = config.check.as_ref().map(check::Config::build).transpose();
+        let check = check.map_err(|error| Error::Check(name.to_string(), error))?;
+        let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
+            (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
         Ok(Port {
             decoder: framing.decoder(),
             uplink: Uplink::new(name.clone(), &config.publish),
@@ -185,7 +192,7 @@ impl Port {
             downlink: Downlink::new(&config.command, framing, check.clone()),
             name,
             serial,
-            finder: Finder::default(),
+            opening: JoinSet::new(),
             check,
             parts,
             held: VecDeque::new(),
@@ -194,110 +201,81 @@ impl Port {
             opened_at: now(),
             received: 0,
             quiet: false,
+            refused_since: None,
+            backoff: Backoff::new(seed),
             counters: Counters::default(),
             counters_due: None,
             counters_said: None,
+            overrun: 0,
             damaged: Run::default(),
-            unpublished: Run::default(),
-            dropped: Run::default(),
+            unpublished: config.publish.iter().map(|_| Run::default()).collect(),
+            dropped: BTreeMap::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     }
 
     /// Lives until it is told to stop, or the gateway is gone.
     pub async fn run(mut self) {
-        let seed = self.name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
-            (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        });
-        let mut backoff = Backoff::new(seed);
-        loop {
+        let deadline = loop {
             // Before looking: what changes from here on brings us back at once.
             self.parts.changes.borrow_and_update();
-            let wait = match self.attempt().await {
+            self.opening.spawn(attempt(self.serial.clone()));
+            let attempt = match self.pause(None).await {
+                Pause::Attempted(attempt) => attempt,
+                Pause::Stopped(deadline) => break deadline,
+                Pause::Again => continue,
+            };
+            let wait = match attempt {
                 Attempt::Open(line) => {
                     self.opened(line.line());
                     match self.session(line).await {
-                        End::Stopped => break,
-                        End::Lost(why) => self.lost(&why),
-                    }
-                    if self.quiet {
-                        Some(backoff.wait())
-                    } else {
-                        backoff.reset();
-                        // At once: where the node is still there, opening it tells what has happened.
-                        Some(Duration::ZERO)
+                        End::Stopped(deadline) => break deadline,
+                        End::Lost(why) => Some(self.lost(&why)),
                     }
                 }
                 Attempt::Absent(why) => {
-                    if self.state.is_empty() {
-                        info!(port = %self.name, "waiting for the port: {why}");
-                    }
-                    self.enter("waiting");
+                    self.absent(&why);
                     None
                 }
-                Attempt::Refused { state, why } => {
-                    if self.state != state {
-                        warn!(port = %self.name, "can't open the port, trying on: {why}");
-                    }
-                    self.enter(state);
-                    Some(backoff.wait())
+                Attempt::Refused { state, why, soon } => {
+                    self.refused(state, &why, soon);
+                    Some(self.backoff.wait())
                 }
             };
-            if self.pause(wait.map(|wait| now() + wait)).await == Pause::Stopped {
-                break;
+            if let Pause::Stopped(deadline) = self.pause(wait.map(|wait| now() + wait)).await {
+                break deadline;
             }
-        }
-        self.enter("closed");
-        self.hand_over().await;
-    }
-
-    /// Looks for the device and opens it.
-    async fn attempt(&self) -> Attempt {
-        let path = match self.finder.find(&self.serial) {
-            Ok(path) => path,
-            Err(error) => return Attempt::Absent(Causes(&error).to_string()),
         };
-        match serial::open(&path, &self.serial).await {
-            Ok(line) => Attempt::Open(line),
-            Err(error) => {
-                let why = Causes(&error).to_string();
-                match error {
-                    OpenError::NotThere { .. } => Attempt::Absent(why),
-                    OpenError::Busy { .. } => Attempt::Refused { state: "busy", why },
-                    _ => Attempt::Refused {
-                        state: "failing",
-                        why,
-                    },
-                }
-            }
-        }
+        self.take_leave(deadline).await;
     }
 
     fn opened(&mut self, line: &serial::Line) {
         self.counters.opened += 1;
+        self.changed();
         self.opened_at = now();
+        self.received = 0;
+        self.refused_since = None;
         for note in &line.notes {
             debug!(port = %self.name, path = %line.path.display(), "{note}");
         }
         if !self.quiet {
-            info!(port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
+            info!(notice = true, port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
             self.enter("open");
         }
     }
 
-    fn lost(&mut self, why: &str) {
+    /// The port is gone. Gives how long to wait before looking again.
+    fn lost(&mut self, why: &str) -> Duration {
         if self.decoder.reset() > 0 {
             self.counters.damage("cut-off");
         }
         if let Some(queued) = self.outbox.abandon() {
-            self.drop_command(
-                "cut-off",
-                &queued.topic,
-                "the port went while it was being written",
-            );
+            self.drop_command("cut-off", &queued, "the port went while it was being written");
         }
+        self.changed();
+        let lived = now() - self.opened_at;
         // A node without hardware behind it opens, and fails at the first read: say so once.
-        let failing = self.received == 0 && now() - self.opened_at < SHORT;
+        let failing = self.received == 0 && lived < SHORT;
         if !self.quiet {
             if failing {
                 warn!(port = %self.name, "the port fails right after opening, trying on: {why}");
@@ -307,20 +285,47 @@ impl Port {
             self.enter(if failing { "failing" } else { "waiting" });
         }
         self.quiet = failing;
+        if lived < SETTLED {
+            // It comes and goes by itself: not faster and faster. A change in /dev ends the wait.
+            return self.backoff.wait();
+        }
+        self.backoff.reset();
+        // At once: where the node is still there, opening it tells what has happened.
+        Duration::ZERO
+    }
+
+    fn absent(&mut self, why: &str) {
+        self.refused_since = None;
+        if self.state.is_empty() {
+            info!(notice = true, port = %self.name, "waiting for the port: {why}");
+        }
+        self.enter("waiting");
+    }
+
+    fn refused(&mut self, state: &'static str, why: &str, soon: bool) {
+        let since = *self.refused_since.get_or_insert_with(now);
+        // udev sets the mode of a new node some time after the kernel has made it.
+        if soon && now() - since < GRACE {
+            return;
+        }
+        if self.state != state {
+            warn!(port = %self.name, "can't open the port, trying on: {why}");
+        }
+        self.enter(state);
     }
 
     /// Runs an open port both ways.
     async fn session(&mut self, mut line: serial::Port) -> End {
-        self.received = 0;
         loop {
             self.decode();
             let settled = self.quiet.then(|| self.opened_at + SHORT);
             match self.event(Some(&mut line), true, settled).await {
                 Event::Order(Some(Order::Answer(answer))) => drop(answer.send(())),
-                Event::Order(Some(Order::Stop) | None) => {
-                    self.finish(line).await;
-                    return End::Stopped;
+                Event::Order(Some(Order::Stop(deadline))) => {
+                    self.finish(line, deadline).await;
+                    return End::Stopped(deadline);
                 }
+                Event::Order(None) => return End::Stopped(now()),
                 Event::Read(Ok(0)) => return End::Lost("the line hung up".into()),
                 Event::Read(Ok(count)) => {
                     self.counters.bytes_in += count as u64;
@@ -331,399 +336,106 @@ impl Port {
                 }
                 Event::Wrote(Ok(count)) => self.wrote(count),
                 Event::Read(Err(error)) | Event::Wrote(Err(error)) => return End::Lost(error.to_string()),
-                Event::Message(Some(message)) => self.command(&message),
-                Event::Message(None) => self.parts.subscriber = None,
                 Event::Time => {
-                    self.decoder.expire(now());
-                    self.housekeeping();
+                    self.time();
                     if self.quiet && now() - self.opened_at >= SHORT {
                         self.quiet = false;
-                        info!(port = %self.name, "port open, and it stays");
+                        info!(notice = true, port = %self.name, "port open, and it stays");
                         self.enter("open");
                     }
                 }
-                Event::Changed | Event::Handed => {}
+                Event::Message(message) => self.message(message),
+                Event::Handed(result) => self.handed(result),
+                Event::Changed | Event::Attempted(_) => {}
             }
         }
     }
 
-    /// Waits without a port: for a change in /dev, for the time to try again, or for the end.
+    /// Waits without a port: for the device to be opened, for a change in /dev, for the time to try again, or for
+    /// the end.
     async fn pause(&mut self, until: Option<Instant>) -> Pause {
         loop {
             match self.event(None, false, until).await {
                 Event::Order(Some(Order::Answer(answer))) => drop(answer.send(())),
-                Event::Order(Some(Order::Stop) | None) => return Pause::Stopped,
+                Event::Order(Some(Order::Stop(deadline))) => return Pause::Stopped(deadline),
+                Event::Order(None) => return Pause::Stopped(now()),
+                Event::Attempted(attempt) => return Pause::Attempted(attempt),
                 Event::Changed => return Pause::Again,
                 Event::Time => {
-                    self.housekeeping();
+                    self.time();
                     if until.is_some_and(|until| until <= now()) {
                         return Pause::Again;
                     }
                 }
-                Event::Message(Some(message)) => self.command(&message),
-                Event::Message(None) => self.parts.subscriber = None,
-                Event::Handed | Event::Read(_) | Event::Wrote(_) => {}
+                Event::Message(message) => self.message(message),
+                Event::Handed(result) => self.handed(result),
+                Event::Read(_) | Event::Wrote(_) => {}
             }
         }
     }
 
-    /// Ends the frame that is half on the line and hands over what was read, within a bound.
-    async fn finish(&mut self, mut line: serial::Port) {
-        let until = now() + FINISH;
-        while let Some(queued) = self.outbox.pop() {
-            self.drop_command("stopped", &queued.topic, "the gateway stops");
-        }
+    /// Ends the frame that is half on the line, and the one whose end is a silence that has begun.
+    async fn finish(&mut self, mut line: serial::Port, deadline: Instant) {
+        self.refuse_commands().await;
         loop {
             self.decode();
-            if self.held.is_empty() && !self.outbox.is_writing() || now() >= until {
+            let silence = self.decoder.deadline().is_some_and(|silence| silence < deadline);
+            if !silence && !self.outbox.is_writing() || now() >= deadline {
                 break;
             }
-            match self.event(Some(&mut line), false, Some(until)).await {
+            match self.event(Some(&mut line), false, Some(deadline)).await {
                 Event::Order(Some(Order::Answer(answer))) => drop(answer.send(())),
+                Event::Order(None) => break,
                 Event::Wrote(Ok(count)) => self.wrote(count),
-                Event::Wrote(Err(error)) => {
-                    debug!(port = %self.name, error = %error, "the last frame could not be finished");
-                    return;
-                }
+                Event::Wrote(Err(_)) => break,
+                Event::Time => self.time(),
+                Event::Handed(result) => self.handed(result),
                 _ => {}
             }
         }
         // Closing throws away what the kernel still holds.
-        line.drained(until.saturating_duration_since(now())).await;
+        line.drained(deadline.saturating_duration_since(now())).await;
     }
 
-    /// Gives the broker what is still held, within a bound.
-    async fn hand_over(&mut self) {
-        let until = now() + FINISH;
+    /// Says what will not be sent any more, and hands over what the broker has not taken yet, within a bound.
+    async fn take_leave(&mut self, deadline: Instant) {
+        self.opening.abort_all();
+        self.refuse_commands().await;
+        if let Some(queued) = self.outbox.abandon() {
+            self.drop_command(
+                "stopped",
+                &queued,
+                "the gateway stops, and the device takes no bytes",
+            );
+        }
         self.publish_counters();
-        while !self.held.is_empty() && now() < until {
-            self.event(None, false, Some(until)).await;
-        }
-    }
-
-    /// The one place where a port waits. Every arm is cancel-safe: the two channels and the subscriber by
-    /// their own contracts, `publish` because it publishes nothing when it is dropped before its end, reading
-    /// and writing because they are single system calls whose result is returned at once.
-    async fn event(&mut self, line: Option<&mut serial::Port>, read: bool, until: Option<Instant>) -> Event {
-        let deadline = [
-            until,
-            if line.is_some() {
-                self.decoder.deadline()
-            } else {
-                None
-            },
-            if line.is_some() {
-                self.outbox.quiet(now())
-            } else {
-                None
-            },
-            self.outbox.expiry(),
-            self.counters_due,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        if let Some(deadline) = deadline {
-            let deadline = tokio::time::Instant::from_std(deadline);
-            // A timer that rings too early costs one round; setting it for each frame would cost more.
-            if self.timer.is_elapsed() || self.timer.deadline() > deadline {
-                self.timer.as_mut().reset(deadline);
-            }
-        }
-        let read = read && self.held.is_empty();
-        let Port {
-            parts,
-            held,
-            decoder,
-            outbox,
-            timer,
-            ..
-        } = self;
-        let Parts {
-            publisher,
-            subscriber,
-            changes,
-            orders,
-            ..
-        } = parts;
-        let mut line = line;
-        tokio::select! {
-            order = orders.recv() => Event::Order(order),
-            event = poll_fn(|cx| match &mut line {
-                Some(line) => poll_line(cx, line, decoder, outbox, read),
-                None => Poll::Pending,
-            }) => event,
-            message = next_message(subscriber) => Event::Message(message),
-            () = hand(publisher, held) => Event::Handed,
-            Ok(()) = changes.changed() => Event::Changed,
-            () = timer.as_mut(), if deadline.is_some() => Event::Time,
-        }
-    }
-
-    /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
-    fn decode(&mut self) {
-        let Port {
-            name,
-            decoder,
-            check,
-            uplink,
-            parts,
-            held,
-            counters,
-            stamp,
-            damaged,
-            unpublished,
-            ..
-        } = self;
-        while held.is_empty() {
-            let Some(item) = decoder.next(&*check) else { return };
-            match item {
-                Item::Frame(frame) => {
-                    counters.frames += 1;
-                    let entries = uplink.messages(frame, *stamp, |message| {
-                        let fault = match message {
-                            Ok(message) => match offer(&mut parts.publisher, held, message) {
-                                Offered::Refused(why) => why,
-                                taken => {
-                                    counters.published += 1;
-                                    counters.held_back += u64::from(matches!(taken, Offered::Held));
-                                    if let Some(count) = unpublished.good() {
-                                        info!(port = %name, count, "frames are published again");
-                                    }
-                                    return;
-                                }
-                            },
-                            Err(error) => error.to_string(),
-                        };
-                        counters.unpublished += 1;
-                        if let Some(count) = unpublished.fault(now()) {
-                            warn!(port = %name, count, "a frame could not be published: {fault}");
-                        }
-                    });
-                    if parts.tap.watched() {
-                        let verdict = if entries > 0 {
-                            Verdict::Published
-                        } else {
-                            Verdict::Skipped
-                        };
-                        see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
-                    }
-                    if let Some(count) = damaged.good() {
-                        info!(port = %name, count, "good frames again");
-                    }
-                }
-                Item::Damaged { why, bytes } => {
-                    counters.damage(why.name());
-                    debug!(port = %name, reason = why.name(), bytes = %bytes.escape_ascii(), "damaged frame");
-                    if let Some(count) = damaged.fault(now()) {
-                        warn!(
-                            port = %name, count, reason = why.name(),
-                            "damaged frame, dropped: {why} ({} bytes)", bytes.len()
-                        );
-                    }
-                    if parts.tap.watched() {
-                        see(
-                            &parts.tap,
-                            name,
-                            *stamp,
-                            Direction::Up,
-                            bytes,
-                            Verdict::Damaged(why.name()),
-                        );
-                    }
-                }
+        self.enter("closed");
+        while !self.held.is_empty() && now() < deadline {
+            match self.event(None, false, Some(deadline)).await {
+                Event::Handed(result) => self.handed(result),
+                Event::Order(None) => break,
+                _ => self.counters_due = None,
             }
         }
     }
-
-    /// A message came on a command topic.
-    fn command(&mut self, message: &Message) {
-        self.counters.commands += 1;
-        self.changed();
-        let refused = match self.downlink.frame(message, now()) {
-            None => return,
-            Some(Ok(queued)) => match self.outbox.push(queued) {
-                Ok(()) => return,
-                Err(out) => {
-                    self.see_down(&out.frame, Verdict::Refused("the queue is full".into()));
-                    self.drop_command("queue-full", &out.topic, "the queue is full");
-                    return;
-                }
-            },
-            Some(Err(refused)) => refused,
-        };
-        self.see_down(&message.payload, Verdict::Refused(refused.to_string()));
-        self.drop_command(refused.name(), &message.topic, &refused.to_string());
-    }
-
-    fn wrote(&mut self, count: usize) {
-        self.counters.bytes_out += count as u64;
-        self.changed();
-        if let Some(queued) = self.outbox.wrote(count, now()) {
-            self.counters.sent += 1;
-            if let Some(count) = self.dropped.good() {
-                info!(port = %self.name, count, "commands reach the line again");
-            }
-            self.see_down(&queued.frame, Verdict::Sent);
-        }
-    }
-
-    fn drop_command(&mut self, name: &'static str, topic: &Topic, why: &str) {
-        self.counters.drop_command(name);
-        self.changed();
-        if let Some(count) = self.dropped.fault(now()) {
-            warn!(port = %self.name, topic = %topic, count, reason = name, "command dropped: {why}");
-        }
-    }
-
-    /// What time brings: commands too old, counts to be said, counters to be published.
-    fn housekeeping(&mut self) {
-        let now = now();
-        while let Some(Queued { topic, .. }) = self.outbox.expired(now) {
-            self.drop_command("expired", &topic, "it waited longer than `expire` allows");
-        }
-        if self.counters_due.is_some_and(|due| due <= now) {
-            self.publish_counters();
-        }
-    }
-
-    /// Some counter has changed: it will be published, not too soon after the last time.
-    fn changed(&mut self) {
-        if self.counters_due.is_none() {
-            let now = now();
-            let due = self
-                .counters_said
-                .map_or(now, |said| said + self.parts.counters_every);
-            self.counters_due = Some(due.max(now + Duration::from_millis(100)));
-        }
-    }
-
-    fn publish_counters(&mut self) {
-        self.counters_due = None;
-        self.counters_said = Some(now());
-        self.counters.broker_depth = self.parts.publisher.depth() + self.held.len();
-        self.counters.command_depth = self.outbox.len();
-        let topic = self.parts.counters.clone();
-        self.publish_own(topic, self.counters.json().into());
-    }
-
-    /// Publishes a state that is not the last one.
-    fn enter(&mut self, state: &'static str) {
-        if self.state == state {
-            return;
-        }
-        self.state = state;
-        let topic = self.parts.state.clone();
-        self.publish_own(topic, Bytes::from_static(state.as_bytes()));
-        if self.parts.tap.watched() {
-            see(
-                &self.parts.tap,
-                &self.name,
-                SystemTime::now(),
-                Direction::Up,
-                &[],
-                Verdict::State(state.into()),
-            );
-        }
-    }
-
-    /// A retained message about the port itself, behind whatever is held.
-    fn publish_own(&mut self, topic: Topic, payload: Bytes) {
-        let message = Message {
-            topic,
-            payload,
-            qos: Qos::AtLeastOnce,
-            retain: true,
-        };
-        if let Offered::Refused(why) = offer(&mut self.parts.publisher, &mut self.held, message) {
-            error!(port = %self.name, "the port's state can't be published: {why}");
-        }
-    }
-
-    fn see_down(&self, bytes: &[u8], verdict: Verdict) {
-        if self.parts.tap.watched() {
-            see(
-                &self.parts.tap,
-                &self.name,
-                SystemTime::now(),
-                Direction::Down,
-                bytes,
-                verdict,
-            );
-        }
-    }
 }
 
-/// What became of a message.
-enum Offered {
-    Taken,
-    Held,
-    Refused(String),
-}
-
-/// Gives the broker a message, or holds it behind those that it had no room for.
-fn offer(publisher: &mut Publisher, held: &mut VecDeque<Message>, message: Message) -> Offered {
-    if held.is_empty() {
-        match publisher.offer(message) {
-            Ok(()) => return Offered::Taken,
-            Err(Unaccepted::Full(message)) => held.push_back(message),
-            Err(refused) => return Offered::Refused(refused.to_string()),
-        }
-    } else {
-        held.push_back(message);
-    }
-    Offered::Held
-}
-
-/// Waits until the broker has room for the first of the messages that are held.
-async fn hand(publisher: &mut Publisher, held: &mut VecDeque<Message>) {
-    match held.front() {
-        None => std::future::pending().await,
-        Some(message) => {
-            if let Err(error) = publisher.publish(message.clone()).await {
-                debug!(error = %error, "held message not published");
-            }
-            held.pop_front();
+/// Looks for the device and opens it.
+async fn attempt(serial: serial::Config) -> Attempt {
+    let path = match Finder::default().find(&serial) {
+        Ok(path) => path,
+        Err(error) => return Attempt::Absent(Causes(&error).to_string()),
+    };
+    match serial::open(&path, &serial).await {
+        Ok(line) => Attempt::Open(line),
+        Err(error) => {
+            let (why, soon) = (Causes(&error).to_string(), error.retry_soon());
+            let state = match error {
+                OpenError::NotThere { .. } => return Attempt::Absent(why),
+                OpenError::Busy { .. } => "busy",
+                _ => "failing",
+            };
+            Attempt::Refused { state, why, soon }
         }
     }
-}
-
-/// The next message, or `None` when the broker is no more.
-async fn next_message(subscriber: &mut Option<Subscriber>) -> Option<Message> {
-    match subscriber {
-        None => std::future::pending().await,
-        Some(subscriber) => subscriber.next().await.ok(),
-    }
-}
-
-/// Writes what there is to write, then reads what there is to read.
-fn poll_line(
-    cx: &mut Context<'_>,
-    line: &mut serial::Port,
-    decoder: &mut Decoder,
-    outbox: &mut Outbox,
-    read: bool,
-) -> Poll<Event> {
-    if let Next::Write(bytes) = outbox.next(now())
-        && let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes)
-    {
-        return Poll::Ready(Event::Wrote(result));
-    }
-    if read {
-        let mut buffer = ReadBuf::new(decoder.space());
-        if let Poll::Ready(result) = Pin::new(line).poll_read(cx, &mut buffer) {
-            return Poll::Ready(Event::Read(result.map(|()| buffer.filled().len())));
-        }
-    }
-    Poll::Pending
-}
-
-fn see(tap: &Tap, port: &Arc<str>, time: SystemTime, direction: Direction, bytes: &[u8], verdict: Verdict) {
-    tap.send(Seen {
-        time,
-        port: port.clone(),
-        direction,
-        bytes: Bytes::copy_from_slice(bytes),
-        verdict,
-    });
 }

@@ -88,13 +88,29 @@ impl Outbox {
 
     /// Takes out a frame that is too old to be sent, if there is one.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Queued> {
+        // The frame in hand, too, as long as nothing of it is on the line.
+        if let Some((queued, _)) = self
+            .writing
+            .take_if(|(queued, written)| *written == 0 && queued.expires <= now)
+        {
+            return Some(queued);
+        }
         let at = self.queue.iter().position(|queued| queued.expires <= now)?;
         self.queue.remove(at)
     }
 
     /// When the next frame in the queue will be too old.
     pub(crate) fn expiry(&self) -> Option<Instant> {
-        self.queue.iter().map(|queued| queued.expires).min()
+        let in_hand = self
+            .writing
+            .as_ref()
+            .filter(|(_, written)| *written == 0)
+            .map(|(queued, _)| queued);
+        self.queue
+            .iter()
+            .chain(in_hand)
+            .map(|queued| queued.expires)
+            .min()
     }
 
     /// Until when the line has to be silent, if something waits for that.
@@ -219,6 +235,17 @@ mod tests {
         assert_eq!(outbox.wrote(2, start).unwrap().frame, b"abcde");
         assert_eq!(outbox.next(start), Next::Wait(start + 15 * MS));
         assert_eq!(outbox.next(start + 15 * MS), Next::Write(b"f"));
+    }
+
+    #[test]
+    fn a_frame_that_the_line_never_took_expires_too() {
+        let now = Instant::now();
+        let mut outbox = outbox(8, false, Duration::ZERO);
+        outbox.push(queued("held back", 0, now + 5 * MS)).unwrap();
+        assert_eq!(outbox.next(now), Next::Write(b"held back"));
+        assert_eq!(outbox.expiry(), Some(now + 5 * MS));
+        assert_eq!(outbox.expired(now + 5 * MS).unwrap().frame, b"held back");
+        assert_eq!(outbox.next(now), Next::Idle);
     }
 
     #[test]

@@ -60,18 +60,17 @@ impl Uplink {
         }
     }
 
-    /// Makes the messages of one good frame whose last byte came at `time`, and hands each to `send`.
-    /// Gives how many entries the frame was for.
+    /// Makes the messages of one good frame whose last byte came at `time`, and hands each to `send` with the
+    /// number of its entry.
     pub(crate) fn messages(
         &mut self,
         frame: &[u8],
         time: SystemTime,
-        mut send: impl FnMut(Result<Message, Unpublished>),
-    ) -> usize {
+        mut send: impl FnMut(usize, Result<Message, Unpublished>),
+    ) {
         let seq = self.seq;
         self.seq += 1;
-        let mut count = 0;
-        for entry in &self.entries {
+        for (number, entry) in self.entries.iter().enumerate() {
             let captures = match &entry.when {
                 Condition::Always => None,
                 Condition::Prefix(prefix) if frame.starts_with(prefix) => None,
@@ -82,15 +81,13 @@ impl Uplink {
                 },
                 Condition::Prefix(_) | Condition::Matches(_) => continue,
             };
-            count += 1;
             let context = Context {
                 port: &self.port,
                 time,
                 seq,
             };
-            send(entry.message(frame, &context, captures.as_ref()));
+            send(number, entry.message(frame, &context, captures.as_ref()));
         }
-        count
     }
 }
 
@@ -174,7 +171,7 @@ mod tests {
 
     fn messages(uplink: &mut Uplink, frame: &[u8]) -> Vec<Result<(String, Vec<u8>), String>> {
         let mut all = Vec::new();
-        uplink.messages(frame, SystemTime::UNIX_EPOCH, |message| {
+        uplink.messages(frame, SystemTime::UNIX_EPOCH, |_, message| {
             all.push(match message {
                 Ok(message) => Ok((message.topic.to_string(), message.payload.to_vec())),
                 Err(error) => Err(error.to_string()),

@@ -1,6 +1,6 @@
 """A paho client that a test leads: commands are JSON lines on stdin, events JSON lines on stdout.
 
-Its one argument is a JSON object: host, port, version (4 or 5), id, keepalive, will. Payloads are hexadecimal digits.
+Its one argument is a JSON object: host, port, version (4 or 5), id, keepalive, transport, ca, will. Payloads are hexadecimal digits.
 """
 import json
 import sys
@@ -29,6 +29,7 @@ client = mqtt.Client(
     mqtt.CallbackAPIVersion.VERSION2,
     client_id=asked["id"],
     protocol=mqtt.MQTTv5 if asked["version"] == 5 else mqtt.MQTTv311,
+    transport=asked["transport"],
     reconnect_on_failure=False,
     **session,
 )
@@ -42,6 +43,8 @@ client.on_publish = lambda c, u, mid, reason, props: tell("published", reason=st
 if asked["will"]:
     will = asked["will"]
     client.will_set(will["topic"], bytes.fromhex(will["payload"]), will["qos"], will["retain"])
+if asked["ca"]:
+    client.tls_set(ca_certs=asked["ca"])
 client.connect(asked["host"], asked["port"], asked["keepalive"])
 client.loop_start()
 

@@ -1,7 +1,8 @@
 //! Python's paho-mqtt against the real binary, with both versions of the protocol.
 
-use crate::support::{Daemon, Device, Options, PATIENCE, Paho, Version};
+use crate::support::{Daemon, Device, Options, PATIENCE, Paho, Setup, Version};
 use rustix::process::Signal;
+use std::fs;
 use std::time::Duration;
 
 const BOTH: [Version; 2] = [Version::V3, Version::V5];
@@ -297,4 +298,37 @@ fn a_topic_that_kills_the_broker_ends_the_process_with_a_word() {
         "nothing said that the broker is dead:\n{}",
         daemon.log().text()
     );
+}
+
+#[test]
+fn browsers_and_encrypted_clients_come_in() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.key_pair.serialize_pem()).unwrap();
+    let tls = format!("tls = {{ cert = {cert:?}, key = {key:?} }}");
+    for (websocket, encrypted) in [(true, false), (false, true), (true, true)] {
+        let listener = format!(
+            "[[broker.listener]]\naddress = '127.0.0.1:0'\ntransport = '{}'\n{}",
+            if websocket { "websocket" } else { "tcp" },
+            if encrypted { &tls } else { "" },
+        );
+        let daemon = Setup::new("").listeners(&listener).start();
+        let options = Options {
+            websocket,
+            ca: encrypted.then(|| cert.clone()),
+            ..Options::default()
+        };
+        let Some(mut paho) = Paho::connect(&daemon, "browser", &options) else {
+            return;
+        };
+        paho.subscribe("a/#", 1);
+        paho.publish("a/b", b"\x00\xff", 1, false);
+        let message = paho.next();
+        assert_eq!(
+            (message.topic.as_str(), &message.payload[..]),
+            ("a/b", &b"\x00\xff"[..])
+        );
+    }
 }

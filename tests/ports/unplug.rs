@@ -43,7 +43,7 @@ fn a_port_that_goes_and_returns_is_one_line_each_way() {
         log.wait(&["port open"]);
         let counts = (
             log.count(&["warn", "port gone"]),
-            log.count(&["info", "port open"]),
+            log.count(&["note", "port open"]),
         );
         assert_eq!(counts, (round, round + 1), "after round {round}:\n{}", log.text());
     }
@@ -69,10 +69,11 @@ fn a_thousand_rounds_leak_no_descriptor_and_lose_no_first_frame() {
     let after = daemon.descriptors();
     assert_eq!(after, before, "descriptors after a thousand rounds");
     times.sort();
-    let median = times[times.len() / 2];
+    // The machine may be busy with other tests for a moment; what the gateway does wrong comes in each of so many.
+    let (p99, slowest) = (times[times.len() * 99 / 100], times[times.len() - 1]);
     assert!(
-        median < Duration::from_millis(200),
-        "back after {median:?} in the middle of {times:?}"
+        p99 < Duration::from_millis(200) && slowest < Duration::from_secs(2),
+        "back after {p99:?} in 99 of 100 rounds, at most {slowest:?}"
     );
 }
 
@@ -109,7 +110,7 @@ fn a_port_that_is_absent_at_the_start_is_waited_for_without_noise() {
     device.plug();
     device.send(b"here\n");
     assert_eq!(client.next().text(), "here");
-    daemon.log().wait(&["info", "port open"]);
+    daemon.log().wait(&["note", "port open"]);
     let told = daemon.log().count(&["air"]);
     assert_eq!(
         told,

@@ -25,6 +25,10 @@ pub(crate) struct Options {
     pub(crate) keep_alive: u16,
     /// What the broker publishes when the client is lost: topic, payload, QoS, retain.
     pub(crate) will: Option<(&'static str, &'static str, u8, bool)>,
+    /// Over WebSocket.
+    pub(crate) websocket: bool,
+    /// Over TLS: the file of the certificate that is trusted, whose name is `localhost`.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -33,6 +37,8 @@ impl Default for Options {
             version: Version::V3,
             keep_alive: 60,
             will: None,
+            websocket: false,
+            ca: None,
         }
     }
 }
@@ -52,11 +58,13 @@ impl Paho {
         let python = python()?;
         let address = daemon.address(options.version);
         let asked = json!({
-            "host": address.ip().to_string(),
+            "host": if options.ca.is_some() { "localhost".to_owned() } else { address.ip().to_string() },
             "port": address.port(),
             "version": if options.version == Version::V5 { 5 } else { 4 },
             "id": name,
             "keepalive": options.keep_alive,
+            "transport": if options.websocket { "websockets" } else { "tcp" },
+            "ca": &options.ca,
             "will": options.will.map(|(topic, payload, qos, retain)| json!({
                 "topic": topic, "payload": HEXLOWER.encode(payload.as_bytes()), "qos": qos, "retain": retain,
             })),

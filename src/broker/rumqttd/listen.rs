@@ -1,21 +1,17 @@
-//! The listeners: rumqttd's servers in our runtime, bound before `start` returns, their TLS files looked at.
+//! The listeners: rumqttd's servers in our runtime, bound before `start` returns.
 
-use super::super::{Bound, Config, Died, Listener, StartError, Tls, Transport};
+use super::super::{Bound, Config, Died, Listener, StartError, Transport};
 use ::rumqttd::protocol::Protocol;
 use ::rumqttd::{ConnectionSettings, LinkType, Server, ServerSettings, TlsConfig};
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// How often a free port is looked for, should another process take it between our look and the bind.
 const TRIES: usize = 16;
@@ -144,42 +140,4 @@ fn settings(config: &Config, listener: &Listener, address: SocketAddr) -> Server
             dynamic_filters: false,
         },
     }
-}
-
-/// Reads the TLS files as rumqttd will at every connection, so that a mistake is known at start.
-pub(super) fn check(tls: &Tls) -> Result<(), StartError> {
-    let fault = |what, path: &Path, source| StartError::Tls {
-        what,
-        path: path.to_owned(),
-        source,
-    };
-    let pem = |what, path: &Path, error: pem::Error| {
-        let source = match error {
-            pem::Error::Io(source) => source,
-            pem::Error::NoItemsFound => invalid(format!("there is no {what} in PEM format in it")),
-            other => invalid(other.to_string()),
-        };
-        fault(what, path, source)
-    };
-    for (what, path) in [("certificate", &tls.cert), ("key", &tls.key)] {
-        if path.to_str().is_none() {
-            return Err(fault(what, path, invalid("its name is not UTF-8".into())));
-        }
-    }
-    let certificates = CertificateDer::pem_file_iter(&tls.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| pem("certificate", &tls.cert, error))?;
-    if certificates.is_empty() {
-        return Err(pem("certificate", &tls.cert, pem::Error::NoItemsFound));
-    }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| pem("key", &tls.key, error))?;
-    ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .map_err(|error| fault("key", &tls.key, invalid(error.to_string())))?;
-    Ok(())
-}
-
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

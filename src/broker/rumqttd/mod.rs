@@ -12,6 +12,7 @@ mod listen;
 mod report;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use report::report;
 
@@ -65,7 +66,7 @@ impl Room {
             .iter()
             .filter_map(|listener| listener.tls.as_ref())
         {
-            listen::check(tls)?;
+            tls::check(tls)?;
         }
         let router = Router::new(0, limits(config)).spawn();
         let death = Arc::new(watch::Sender::new(None));

@@ -51,7 +51,7 @@ Examples:
 #[command(after_help = EXAMPLE)]
 pub struct Options {
     /// Where the broker listens [default: 127.0.0.1:1883, or a free port where that is taken]
-    #[arg(long, short, value_name = "IP:PORT")]
+    #[arg(long, short, value_name = "IP:PORT", value_parser = address)]
     pub address: Option<SocketAddr>,
 
     /// End after this time, such as 10s or 2min
@@ -65,6 +65,11 @@ pub struct Options {
     /// Print the configuration that the demonstration runs, and end
     #[arg(long)]
     pub print_config: bool,
+}
+
+/// An address as a listener's is written: `localhost:1883`, too.
+fn address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+    text.parse().map(|address: broker::Address| address.0)
 }
 
 /// Runs the demonstration until its time is over or a signal comes.

@@ -119,16 +119,22 @@ fn advise(socket: &Path, error: io::Error) -> anyhow::Error {
              see why it ended (journalctl -u mqttyd), and start it again"
         ),
         ErrorKind::PermissionDenied => {
-            let group = std::fs::metadata(socket).map(|file| group(file.gid()));
-            let join = group.map_or_else(
-                |_| "run it with sudo".to_owned(),
-                |group| {
-                    format!("run it with sudo, or join the group for good: sudo usermod -aG {group} $USER")
-                },
-            );
-            anyhow!("the control socket at {place} is not for this user\n{join}")
+            let gid = std::fs::metadata(socket).map(|file| file.gid());
+            let way = way_in(gid.ok());
+            anyhow!("the control socket at {place} is not for this user\n{way}")
         }
         _ => anyhow::Error::new(error).context(format!("failed to reach the gateway at {place}")),
+    }
+}
+
+/// How somebody may watch whom this group would let in. Nobody is told to join root's.
+fn way_in(gid: Option<u32>) -> String {
+    match gid {
+        None | Some(0) => "run it with sudo".to_owned(),
+        Some(gid) => format!(
+            "run it with sudo, or join the group for good: sudo usermod -aG {} $USER",
+            group(gid)
+        ),
     }
 }
 
@@ -350,6 +356,8 @@ mod tests {
         ");
         let denied = advise(Path::new("/no/such"), ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.contains("not for this user\nrun it with sudo"), "{denied}");
+        assert_eq!(way_in(Some(0)), "run it with sudo");
+        assert!(way_in(Some(4_000_000_000)).contains("usermod -aG 4000000000"));
         assert!(said(Path::new("")).contains("turns it off"));
         assert_eq!(group(0), "root");
         assert_eq!(group(4_000_000_000), "4000000000");

@@ -205,10 +205,7 @@ fn of_day(time: SystemTime) -> String {
 }
 
 fn since(first: SystemTime, time: SystemTime) -> String {
-    let span = |d: Duration| format!("{}.{:06}", d.as_secs(), d.subsec_micros());
-    let text = match time.duration_since(first) {
-        Ok(later) => span(later),
-        Err(earlier) => format!("-{}", span(earlier.duration())),
-    };
-    format!("{text:>13}")
+    // Two ports may tell of their frames in another order than that in which they came, by microseconds.
+    let span = time.duration_since(first).unwrap_or(Duration::ZERO);
+    format!("{:>6}.{:06}", span.as_secs(), span.subsec_micros())
 }

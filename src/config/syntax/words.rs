@@ -40,13 +40,26 @@ impl Broken {
             "duplicate key" => self.twice(text, line, raw),
 
             "key with no value" | "invalid unquoted key" if comment_like(line) => no_comment(),
+            "key with no value" | "invalid unquoted key" if line.starts_with("- ") => {
+                let (key, value) = line[2..].split_once(':').unwrap_or((&line[2..], " ..."));
+                point("this is YAML, and the file is TOML", "a list is not written so").help(format!(
+                    "each table of a list has a heading, such as `[[port]]`, and below it `{} = \"{}\"`",
+                    key.trim(),
+                    value.trim().trim_matches(['"', '\''])
+                ))
+            }
             "key with no value" | "invalid unquoted key" if line.contains(':') && !line.contains('=') => {
                 let (key, value) = line.split_once(':').unwrap_or((line, ""));
-                point("a key is followed by `=`", "expected `=`").help(format!(
-                    "write `{} = {}`",
-                    key.trim(),
-                    value.trim()
-                ))
+                let (key, value) = (key.trim(), value.trim());
+                let bare = value.starts_with(['"', '\'', '[', '{'])
+                    || matches!(value, "true" | "false")
+                    || value.parse::<f64>().is_ok();
+                let help = match value {
+                    "" => format!("a table has a heading: `[{key}]`, or `[[{key}]]` for one of several"),
+                    value if bare => format!("write `{key} = {value}`"),
+                    value => format!("write `{key} = \"{value}\"`"),
+                };
+                point("a key is followed by `=`", "expected `=`").help(help)
             }
             "key with no value" if line.ends_with('=') => {
                 point("a key without a value", "expected a value").help(format!("write `{key} = ...`"))
@@ -106,6 +119,11 @@ impl Broken {
 
             "invalid boolean" => point("wrong value", "expected `true` or `false`, in lower case")
                 .help(format!("write `{key} = {}`", raw.to_lowercase())),
+            "unexpected leading zero" if usb_id(text, self.at.start).is_some() => {
+                let (key, id) = usb_id(text, self.at.start).unwrap_or_default();
+                point("a number with a leading zero", "a USB id is hexadecimal")
+                    .help(format!("write `{key} = \"{id}\"` or `{key} = 0x{id}`"))
+            }
             "unexpected leading zero" => point("a number with a leading zero", "take it away")
                 .help("hexadecimal is `0x1f`, octal `0o17`, and text stands in quotes"),
             "`_` may only go between digits" => point("wrong number", "`_` may only stand between digits"),
@@ -217,4 +235,13 @@ const NUMBERS: [&str; 5] = ["float", "mantissa", "fraction", "exponent", "intege
 /// What cannot be seen, as an escape.
 fn escaped(raw: &str) -> String {
     raw.chars().flat_map(char::escape_debug).collect()
+}
+
+/// The key and the digits, if it is a USB id that stands here.
+fn usb_id(text: &str, at: usize) -> Option<(&str, &str)> {
+    let before = text.get(..at)?.trim_end().strip_suffix('=')?.trim_end();
+    let key = ["vid", "pid"].into_iter().find(|key| before.ends_with(key))?;
+    let rest = text.get(at..)?;
+    let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+    Some((key, &rest[..end]))
 }

@@ -87,3 +87,36 @@ fn every_example_is_good() {
         );
     }
 }
+
+#[test]
+fn what_the_default_file_has_in_comments_is_right_too() {
+    let text = std::fs::read_to_string(root().join("config/mqttyd.toml")).unwrap();
+    let said = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or("");
+        line.starts_with('[')
+            || line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+    };
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if said(rest) => rest,
+        _ => line,
+    });
+    let all = lines.collect::<Vec<_>>().join("\n");
+    let read = Config::parse(&all, "config/mqttyd.toml").unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(read.warnings.is_empty(), "{}", read.warnings);
+    assert_eq!((read.config.port.len(), read.config.broker.user.len()), (1, 1));
+}
+
+#[test]
+fn what_the_readme_shows_is_right() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks: Vec<&str> = text
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty());
+    let all = blocks.join("\n");
+    if let Err(faults) = Config::parse(&all, "README.md") {
+        panic!("{faults}");
+    }
+}

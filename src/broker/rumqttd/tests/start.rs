@@ -108,6 +108,15 @@ async fn tls_carries_messages() {
     refused("key", config.clone()).await;
     std::fs::write(&tls.key, made.cert.pem()).unwrap();
     refused("key", config.clone()).await;
+    let other = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&tls.key, other.serialize_pem()).unwrap();
+    let fault = Broker::start(&config).await.unwrap_err();
+    let why = std::error::Error::source(&fault).unwrap().to_string();
+    assert!(fault.to_string().contains("key.pem"), "{fault}");
+    assert!(
+        why.contains("does not belong to") && why.contains("cert.pem"),
+        "{why}"
+    );
     std::fs::write(&tls.key, made.key_pair.serialize_pem()).unwrap();
 
     let broker = Broker::start(&config).await.unwrap();

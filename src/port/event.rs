@@ -1,0 +1,139 @@
+//! The one place where a port waits, for whatever comes first.
+
+use super::outbox::{Next, Outbox};
+use super::{Attempt, Order, Parts, Port, now};
+use crate::broker::{Message, PublishError, Publisher, Subscriber};
+use crate::frame::Decoder;
+use crate::serial;
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a port waits for.
+pub(super) enum Event {
+    /// The gateway wants something; `None`: the gateway is gone.
+    Order(Option<Order>),
+    /// Device nodes have come or gone. It is kept while the port is open or being opened.
+    Changed,
+    /// The device was looked for.
+    Attempted(Attempt),
+    /// So many bytes were read into the decoder.
+    Read(io::Result<usize>),
+    /// So many bytes of the frame in hand were written.
+    Wrote(io::Result<usize>),
+    /// A message for the device; `None`: the broker is no more.
+    Message(Option<Message>),
+    /// The broker has taken the first of the messages that were held, or never will.
+    Handed(Result<(), PublishError>),
+    /// One of the deadlines may have come.
+    Time,
+}
+
+impl Port {
+    /// Waits. With a `line`, for its bytes (if they are to be `read`) and for room in it, too.
+    ///
+    /// Every arm is cancel-safe: the two channels, the set of tasks and the subscriber by their own contracts,
+    /// `publish` because it publishes nothing when it is dropped before its end, reading and writing because they
+    /// are single system calls whose result is returned at once.
+    pub(super) async fn event(
+        &mut self,
+        mut line: Option<&mut serial::Port>,
+        read: bool,
+        until: Option<Instant>,
+    ) -> Event {
+        let is_open = line.is_some();
+        let deadlines = [
+            until,
+            self.decoder.deadline().filter(|_| is_open),
+            self.outbox.quiet(now()).filter(|_| is_open),
+            self.outbox.expiry(),
+            self.counters_due,
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        if let Some(deadline) = deadline {
+            let deadline = tokio::time::Instant::from_std(deadline);
+            // A timer that rings too early costs one round; setting it for each frame would cost more.
+            if self.timer.is_elapsed() || self.timer.deadline() > deadline {
+                self.timer.as_mut().reset(deadline);
+            }
+        }
+        let read = read && self.held.is_empty();
+        let Port {
+            parts,
+            held,
+            decoder,
+            outbox,
+            timer,
+            opening,
+            ..
+        } = self;
+        let look = !is_open && opening.is_empty();
+        let Parts {
+            publisher,
+            subscriber,
+            changes,
+            orders,
+            ..
+        } = parts;
+        tokio::select! {
+            order = orders.recv() => Event::Order(order),
+            event = poll_fn(|cx| match &mut line {
+                Some(line) => poll_line(cx, line, decoder, outbox, read),
+                None => Poll::Pending,
+            }) => event,
+            message = next_message(subscriber) => Event::Message(message),
+            result = hand(publisher, held) => Event::Handed(result),
+            Some(attempt) = opening.join_next() => Event::Attempted(attempt.unwrap_or_else(|lost| Attempt::Refused {
+                state: "failing",
+                why: lost.to_string(),
+                soon: false,
+            })),
+            Ok(()) = changes.changed(), if look => Event::Changed,
+            () = timer.as_mut(), if deadline.is_some() => Event::Time,
+        }
+    }
+}
+
+/// Waits until the broker has taken the first of the messages that are held.
+async fn hand(publisher: &mut Publisher, held: &mut VecDeque<Message>) -> Result<(), PublishError> {
+    let Some(message) = held.front() else {
+        return pending().await;
+    };
+    let result = publisher.publish(message.clone()).await;
+    held.pop_front();
+    result
+}
+
+/// The next message, or `None` when the broker is no more.
+async fn next_message(subscriber: &mut Option<Subscriber>) -> Option<Message> {
+    match subscriber {
+        None => pending().await,
+        Some(subscriber) => subscriber.next().await.ok(),
+    }
+}
+
+/// Writes what there is to write, then reads what there is to read.
+fn poll_line(
+    cx: &mut Context<'_>,
+    line: &mut serial::Port,
+    decoder: &mut Decoder,
+    outbox: &mut Outbox,
+    read: bool,
+) -> Poll<Event> {
+    if let Next::Write(bytes) = outbox.next(now())
+        && let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes)
+    {
+        return Poll::Ready(Event::Wrote(result));
+    }
+    if read {
+        let mut buffer = ReadBuf::new(decoder.space());
+        if let Poll::Ready(result) = Pin::new(line).poll_read(cx, &mut buffer) {
+            return Poll::Ready(Event::Read(result.map(|()| buffer.filled().len())));
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,337 @@
+//! What passes on a port: frames become messages, commands become frames, and all of it is counted and told.
+
+use super::outbox::Queued;
+use super::{Port, now};
+use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
+use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::frame::Item;
+use crate::topic::Topic;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+/// Messages about the port itself that may be held behind others while the broker is behind.
+pub(super) const HELD_OWN: usize = 64;
+/// Counters are published so long after a change at the soonest: changes come in bursts.
+const GATHER: Duration = Duration::from_millis(100);
+
+impl Port {
+    /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
+    pub(super) fn decode(&mut self) {
+        let Port {
+            name,
+            decoder,
+            check,
+            uplink,
+            parts,
+            held,
+            counters,
+            stamp,
+            damaged,
+            unpublished,
+            ..
+        } = self;
+        let mut any = false;
+        while held.is_empty() {
+            let Some(item) = decoder.next(&*check) else { break };
+            any = true;
+            match item {
+                Item::Frame(frame) => {
+                    counters.frames += 1;
+                    let (mut made, mut refused) = (0, None);
+                    uplink.messages(frame, *stamp, |entry, message| {
+                        let fault = match message {
+                            Ok(message) => match offer(&mut parts.publisher, held, message) {
+                                Offered::Refused(why) => why,
+                                taken => {
+                                    made += 1;
+                                    counters.published += 1;
+                                    counters.held_back += u64::from(matches!(taken, Offered::Held));
+                                    if let Some(count) = unpublished[entry].good() {
+                                        info!(port = %name, count, "frames are published again");
+                                    }
+                                    return;
+                                }
+                            },
+                            Err(error) => error.to_string(),
+                        };
+                        counters.unpublished += 1;
+                        if let Some(count) = unpublished[entry].fault(now()) {
+                            warn!(port = %name, count, "a frame could not be published: {fault}");
+                        }
+                        refused = Some(fault);
+                    });
+                    if parts.tap.watched() {
+                        let verdict = match refused {
+                            Some(why) => Verdict::Refused(why),
+                            None if made > 0 => Verdict::Published,
+                            None => Verdict::Skipped,
+                        };
+                        see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
+                    }
+                    if let Some(count) = damaged.good() {
+                        info!(port = %name, count, "good frames again");
+                    }
+                }
+                Item::Damaged { why, bytes } => {
+                    counters.damage(why.name());
+                    debug!(port = %name, reason = why.name(), bytes = %bytes.escape_ascii(), "damaged frame");
+                    if let Some(count) = damaged.fault(now()) {
+                        let (reason, len) = (why.name(), bytes.len());
+                        warn!(port = %name, count, reason, "damaged frame, dropped: {why} ({len} bytes)");
+                    }
+                    if parts.tap.watched() {
+                        see(
+                            &parts.tap,
+                            name,
+                            *stamp,
+                            Direction::Up,
+                            bytes,
+                            Verdict::Damaged(why.name()),
+                        );
+                    }
+                }
+            }
+        }
+        if any {
+            self.changed();
+        }
+    }
+
+    /// A message that was held has been taken, or never will be.
+    pub(super) fn handed(&mut self, result: Result<(), PublishError>) {
+        if let Err(error) = result {
+            self.counters.unpublished += 1;
+            self.changed();
+            warn!(port = %self.name, "a message that was held could not be published: {error}");
+        }
+    }
+
+    /// A message came on a command topic; or the broker is no more.
+    pub(super) fn message(&mut self, message: Option<Message>) {
+        let Some(message) = message else {
+            self.parts.subscriber = None;
+            return;
+        };
+        self.command(&message);
+        let lost = self.parts.subscriber.as_ref().map_or(0, Subscriber::dropped);
+        if lost > self.overrun {
+            *self.counters.dropped.entry("overrun").or_default() += lost - self.overrun;
+            self.overrun = lost;
+            if self.say(usize::MAX, "overrun").is_some() {
+                warn!(port = %self.name, count = lost, reason = "overrun",
+                    "commands dropped: they came faster than they could be taken");
+            }
+        }
+    }
+
+    fn command(&mut self, message: &Message) {
+        self.counters.commands += 1;
+        self.changed();
+        match self.downlink.frame(message, now()) {
+            None => {}
+            Some(Ok(queued)) => {
+                if let Err(out) = self.outbox.push(queued) {
+                    self.drop_command("queue-full", &out, "the queue is full");
+                }
+            }
+            Some(Err((entry, refused))) => {
+                let name = refused.name();
+                self.dropped(
+                    entry,
+                    name,
+                    &message.topic,
+                    &message.payload,
+                    &refused.to_string(),
+                );
+            }
+        }
+    }
+
+    /// The line took so many bytes of the frame in hand.
+    pub(super) fn wrote(&mut self, count: usize) {
+        self.counters.bytes_out += count as u64;
+        self.changed();
+        if let Some(queued) = self.outbox.wrote(count, now()) {
+            self.counters.sent += 1;
+            if self.parts.tap.watched() {
+                let (tap, name) = (&self.parts.tap, &self.name);
+                see(
+                    tap,
+                    name,
+                    SystemTime::now(),
+                    Direction::Down,
+                    &queued.frame,
+                    Verdict::Sent,
+                );
+            }
+        }
+    }
+
+    /// A frame will not reach the line.
+    pub(super) fn drop_command(&mut self, reason: &'static str, queued: &Queued, why: &str) {
+        self.dropped(queued.entry, reason, &queued.topic, &queued.frame, why);
+    }
+
+    fn dropped(&mut self, entry: usize, reason: &'static str, topic: &Topic, bytes: &[u8], why: &str) {
+        *self.counters.dropped.entry(reason).or_default() += 1;
+        self.changed();
+        if let Some(count) = self.say(entry, reason) {
+            warn!(port = %self.name, topic = %topic, count, reason, "command dropped: {why}");
+        }
+        if self.parts.tap.watched() {
+            let (tap, verdict) = (&self.parts.tap, Verdict::Refused(why.to_owned()));
+            see(
+                tap,
+                &self.name,
+                SystemTime::now(),
+                Direction::Down,
+                bytes,
+                verdict,
+            );
+        }
+    }
+
+    /// Whether to say now that a command of an entry was dropped for a reason, and how many since the last time.
+    fn say(&mut self, entry: usize, reason: &'static str) -> Option<u64> {
+        let run = self.dropped.entry((entry, reason)).or_default();
+        let count = run.fault(now());
+        // Each command that is lost stands for itself: there is no end to wait for.
+        run.good();
+        count
+    }
+
+    /// The gateway stops: nothing more is taken, and what waits will not be sent. That is said in one line.
+    pub(super) async fn refuse_commands(&mut self) {
+        if let Some(mut subscriber) = self.parts.subscriber.take() {
+            // What has arrived already is there at once.
+            while let Ok(Ok(message)) = timeout(Duration::ZERO, subscriber.next()).await {
+                self.command(&message);
+            }
+        }
+        let mut count = 0u64;
+        while let Some(queued) = self.outbox.pop() {
+            count += 1;
+            if self.parts.tap.watched() {
+                let verdict = Verdict::Refused("the gateway stops".into());
+                see(
+                    &self.parts.tap,
+                    &self.name,
+                    SystemTime::now(),
+                    Direction::Down,
+                    &queued.frame,
+                    verdict,
+                );
+            }
+        }
+        if count > 0 {
+            *self.counters.dropped.entry("stopped").or_default() += count;
+            warn!(port = %self.name, count, reason = "stopped", "commands dropped: the gateway stops");
+        }
+    }
+
+    /// What time brings: silence, commands too old, counters to be published.
+    pub(super) fn time(&mut self) {
+        let now = now();
+        self.decoder.expire(now);
+        while let Some(queued) = self.outbox.expired(now) {
+            self.drop_command("expired", &queued, "it waited longer than `expire` allows");
+        }
+        if self.counters_due.is_some_and(|due| due <= now) {
+            self.publish_counters();
+        }
+    }
+
+    /// Some counter has changed: it will be published, not too soon after the last time.
+    pub(super) fn changed(&mut self) {
+        if self.counters_due.is_none() {
+            let now = now();
+            let due = self
+                .counters_said
+                .map_or(now, |said| said + self.parts.counters_every);
+            self.counters_due = Some(due.max(now + GATHER));
+        }
+    }
+
+    /// Publishes the counters.
+    pub(super) fn publish_counters(&mut self) {
+        self.counters_due = None;
+        self.counters_said = Some(now());
+        self.counters.broker_depth = self.parts.publisher.depth() + self.held.len();
+        self.counters.command_depth = self.outbox.len();
+        let topic = self.parts.counters.clone();
+        self.publish_own(topic, self.counters.json().into());
+    }
+
+    /// Publishes a state that is not the last one.
+    pub(super) fn enter(&mut self, state: &'static str) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        let topic = self.parts.state.clone();
+        self.publish_own(topic, Bytes::from_static(state.as_bytes()));
+        if self.parts.tap.watched() {
+            let verdict = Verdict::State(state.into());
+            see(
+                &self.parts.tap,
+                &self.name,
+                SystemTime::now(),
+                Direction::Up,
+                &[],
+                verdict,
+            );
+        }
+    }
+
+    /// A retained message about the port itself, behind whatever is held.
+    fn publish_own(&mut self, topic: Topic, payload: Bytes) {
+        if self.held.len() >= HELD_OWN {
+            // The broker has not moved for long; the next state or counters will say the same and more.
+            return;
+        }
+        let message = Message {
+            topic,
+            payload,
+            qos: Qos::AtLeastOnce,
+            retain: true,
+        };
+        if let Offered::Refused(why) = offer(&mut self.parts.publisher, &mut self.held, message) {
+            debug!(port = %self.name, "the port's state can't be published: {why}");
+        }
+    }
+}
+
+/// What became of a message.
+enum Offered {
+    Taken,
+    Held,
+    Refused(String),
+}
+
+/// Gives the broker a message, or holds it behind those that it had no room for.
+fn offer(publisher: &mut Publisher, held: &mut VecDeque<Message>, message: Message) -> Offered {
+    if held.is_empty() {
+        match publisher.offer(message) {
+            Ok(()) => return Offered::Taken,
+            Err(Refused::Full(message)) => held.push_back(message),
+            Err(refused) => return Offered::Refused(refused.to_string()),
+        }
+    } else {
+        held.push_back(message);
+    }
+    Offered::Held
+}
+
+fn see(tap: &Tap, port: &Arc<str>, time: SystemTime, direction: Direction, bytes: &[u8], verdict: Verdict) {
+    tap.send(Seen {
+        time,
+        port: port.clone(),
+        direction,
+        bytes: Bytes::copy_from_slice(bytes),
+        verdict,
+    });
+}
