@@ -33,9 +33,8 @@ pub struct Config {
     /// that is subscribed to, the broker keeps the newest messages in segments. Ports are held back for 0.3 s
     /// when a subscriber has not read the newer half of them; one that is still slower loses the oldest.
     pub segment_size: usize,
-    /// How many segments are kept for each filter. Default: 64, with the default size 4 MiB of messages: some
-    /// minutes of one busy line at 115200 baud. A subscriber at QoS 1 needs them in a burst, for it takes 100
-    /// messages at a time. Memory is taken only as messages come, and a message takes some
+    /// How many segments are kept for each filter. Default: 16, with the default size 1 MiB of messages: a
+    /// minute of one busy line at 115200 baud. Memory is taken only as messages come, and a message takes some
     /// 400 bytes more than what is counted. Fewer for small machines, more where subscribers stall for long.
     pub segments: usize,
     /// How many links of our own (one per port, and the gateway's) come on top of `max-connections`.
@@ -57,7 +56,7 @@ impl Default for Config {
             max_inflight: 100,
             connect_timeout: Span::millis(5000),
             segment_size: 64 * 1024,
-            segments: 64,
+            segments: 16,
             links: 64,
         }
     }

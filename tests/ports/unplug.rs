@@ -40,7 +40,7 @@ fn a_port_that_goes_and_returns_is_one_line_each_way() {
     for round in 1..=3 {
         replug(&mut device, &mut client, round);
         let log = daemon.log();
-        log.wait(&["port open"]);
+        log.wait_count(round + 1, &["port open"]);
         let counts = (
             log.count(&["warn", "port gone"]),
             log.count(&["note", "port open"]),

@@ -46,6 +46,12 @@ impl Setup {
         }
     }
 
+    /// Settings of the broker, before its listeners.
+    pub(crate) fn broker(mut self, text: &str) -> Setup {
+        self.head = format!("[broker]\n{text}\n{}", self.head);
+        self
+    }
+
     /// Other listeners than those on free ports.
     pub(crate) fn listeners(mut self, text: &str) -> Setup {
         self.head = text.into();

@@ -65,6 +65,17 @@ impl Lines {
         }
     }
 
+    /// Waits until so many lines hold all of `parts`.
+    #[track_caller]
+    pub(crate) fn wait_count(&self, count: usize, parts: &[&str]) {
+        let enough = |said: &Said| {
+            (said.lines.iter().filter(|line| holds(line, parts)).count() >= count).then_some(())
+        };
+        if self.until(PATIENCE, enough).is_none() {
+            panic!("no {count} lines with {parts:?} came in:\n{}", self.text());
+        }
+    }
+
     /// Waits for such a line, but not longer than `bound` nor than the stream lasts.
     pub(crate) fn find_within(
         &self,
