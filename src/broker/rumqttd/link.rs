@@ -31,6 +31,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// `limits` in `mod.rs` says what else hangs on it.
 pub(super) const WINDOW: usize = 128;
 
+/// Bytes that may wait there, for large messages: a burst of small ones.
+const WINDOW_BYTES: usize = 8 * 1024;
+
 /// Errands to the pump: one event that is owed, and each half's leave. There are never more than these.
 const ERRANDS: usize = 3;
 
@@ -155,16 +158,18 @@ impl Publisher {
         if self.dead.load(Ordering::Relaxed) {
             return Err(Refused::Dead(Died::Cut));
         }
+        // As the crate counts it.
+        let size = 4 + topic.len() + message.payload.len();
+        let window = self.window(size);
         let tx = self
             .tx
             .as_mut()
             .expect("a publisher has its end until it is dropped");
         let waiting = tx.buffer().len();
-        if waiting >= WINDOW || LAG.over(self.slack) {
+        if waiting >= window || LAG.over(self.slack) {
             return Err(Refused::Full(message));
         }
-        // As the crate counts it.
-        LAG.count(4 + topic.len() + message.payload.len());
+        LAG.count(size);
         if waiting == 0 && !message.retain {
             return match tx.try_publish(topic, message.payload) {
                 Ok(_) => Ok(()),
@@ -173,6 +178,12 @@ impl Publisher {
         }
         let publish = Publish::new(topic, message.payload, message.retain);
         self.push(Packet::Publish(publish, None)).map_err(Refused::Dead)
+    }
+
+    /// How many messages of this size may wait: together they are a small part of what the logs keep.
+    fn window(&self, size: usize) -> usize {
+        let bytes = usize::try_from(self.slack / 16).map_or(WINDOW_BYTES, |part| part.min(WINDOW_BYTES));
+        (bytes / size).clamp(1, WINDOW)
     }
 
     pub(in super::super) async fn publish(&mut self, message: Message) -> Result<(), PublishError> {
