@@ -109,10 +109,12 @@ fn sigterm_is_obeyed_in_time_though_a_device_and_a_client_have_stopped_reading()
 #[test]
 fn a_client_that_stops_reading_harms_itself_alone() {
     let device = Device::new();
-    let daemon = Daemon::start(&format!(
+    let daemon = Setup::new(&format!(
         "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
         device.path(),
-    ));
+    ))
+    .broker("segments = 64")
+    .start();
     daemon.wait_ports(&["loud"], "open");
     let mut stalls = daemon.client("stalls");
     stalls.subscribe("loud/raw", 1);
