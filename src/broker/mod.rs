@@ -4,9 +4,13 @@
 //! A `Broker` makes links, each a pair of [`Publisher`] and [`Subscriber`]: one port, one task, one link.
 
 mod config;
+mod native;
 mod rumqttd;
 
-pub use config::{Address, Config, Engine, Fault, Listener, Password, Tls, Transport, User, Version};
+pub use config::{
+    Access, Address, Config, Engine, Fault, Listener, Password, Rule, Rumqttd, Tls, Transport, User, Version,
+    WhenQueueFull,
+};
 pub use rumqttd::report;
 
 use crate::topic::{Filter, Topic};
@@ -148,10 +152,10 @@ impl Subscriber {
 /// A listener as it really is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// The protocol version spoken there.
-    pub version: Version,
+    /// Address and port, or the path of a Unix socket.
+    pub address: Address,
+    /// The one protocol version that is spoken there; none where all are.
+    pub version: Option<Version>,
     /// TCP or WebSocket.
     pub transport: Transport,
     /// Whether it is encrypted.
@@ -166,7 +170,11 @@ impl fmt::Display for Bound {
             (Transport::Websocket, false) => "ws",
             (Transport::Websocket, true) => "wss",
         };
-        write!(f, "{scheme}://{} (MQTT {})", self.address, self.version)
+        write!(f, "{scheme}://{}", self.address)?;
+        match self.version {
+            Some(version) => write!(f, " (MQTT {version})"),
+            None => f.write_str(" (MQTT 3.1, 3.1.1 and 5)"),
+        }
     }
 }
 
@@ -180,7 +188,7 @@ pub enum StartError {
     #[error("the broker cannot listen on {address}")]
     Bind {
         /// The address as configured.
-        address: SocketAddr,
+        address: Address,
         /// What the system said.
         #[source]
         source: io::Error,

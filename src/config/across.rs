@@ -87,8 +87,8 @@ impl Config {
                     .broker
                     .listener
                     .get(index)
-                    .map(|listener| listener.address.0.port());
-                let same = |listener: &broker::Listener| Some(listener.address.0.port()) == port;
+                    .map(|listener| listener.address.tcp().map(|address| address.port()));
+                let same = |listener: &broker::Listener| Some(listener.address.tcp().map(|address| address.port())) == port;
                 let first = self.broker.listener.iter().position(same).unwrap_or(0);
                 Issue::at(path, title, label).also(format!("broker.listener[{first}].address"), "first here")
             }
@@ -100,10 +100,8 @@ impl Config {
     fn tls_files(&self) -> impl Iterator<Item = (String, &'static str, &Path)> {
         let listeners = self.broker.listener.iter().enumerate();
         listeners.flat_map(|(i, listener)| {
-            listener.tls.iter().flat_map(move |tls| {
-                [("cert", "certificate", &*tls.cert), ("key", "key", &*tls.key)]
-                    .map(|(key, what, path)| (format!("broker.listener[{i}].tls.{key}"), what, path))
-            })
+            let files = listener.tls.iter().flat_map(broker::Tls::files);
+            files.map(move |(key, what, path)| (format!("broker.listener[{i}].tls.{key}"), what, path))
         })
     }
 

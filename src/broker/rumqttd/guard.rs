@@ -88,7 +88,7 @@ pub(super) fn guard(
                 if alive(listener, user, &*connect).await {
                     continue;
                 }
-                let died = Died::Listener(listener.address);
+                let died = listener.address.tcp().map_or(Died::Cut, Died::Listener);
                 death.send_if_modified(|known| known.is_none() && known.replace(died).is_none());
                 return;
             }
@@ -115,12 +115,13 @@ async fn alive(listener: &Bound, user: Option<(&str, &str)>, connect: &Connect) 
 
 /// CONNECT, and whether CONNACK comes back.
 async fn hello(listener: &Bound, user: Option<(&str, &str)>) -> io::Result<bool> {
-    let mut address = listener.address;
+    let unix = || io::Error::from(io::ErrorKind::Unsupported);
+    let mut address = listener.address.tcp().ok_or_else(unix)?;
     if address.ip().is_unspecified() {
         address.set_ip(loopback(address));
     }
     let mut stream = TcpStream::connect(address).await?;
-    let five = listener.version == Version::V5;
+    let five = listener.version == Some(Version::V5);
     let mut body = b"\0\x04MQTT".to_vec();
     body.extend([
         if five { 5 } else { 4 },

@@ -53,11 +53,12 @@ pub(super) async fn start(
     death: &Arc<watch::Sender<Option<Died>>>,
     server: impl Fn(ServerSettings) -> Serving,
 ) -> Result<Bound, StartError> {
-    let asked = listener.address.0;
     let failed = |source| StartError::Bind {
-        address: asked,
+        address: listener.address.clone(),
         source,
     };
+    let unix = || failed(io::Error::from(io::ErrorKind::Unsupported));
+    let asked = listener.address.tcp().ok_or_else(unix)?;
     let mut tries = if asked.port() == 0 { TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -84,8 +85,8 @@ pub(super) async fn start(
             version, transport, ..
         } = *listener;
         return Ok(Bound {
-            address,
-            version,
+            address: Address::Tcp(address),
+            version: Some(version),
             transport,
             tls: listener.tls.is_some(),
         });
@@ -127,14 +128,14 @@ fn settings(config: &Config, listener: &Listener, address: SocketAddr) -> Server
         listen: address,
         tls: listener.tls.as_ref().map(|tls| TlsConfig::Rustls {
             capath: None,
-            certpath: tls.cert.to_string_lossy().into_owned(),
-            keypath: tls.key.to_string_lossy().into_owned(),
+            certpath: tls.certfile.to_string_lossy().into_owned(),
+            keypath: tls.keyfile.to_string_lossy().into_owned(),
         }),
         next_connection_delay_ms: 1,
         connections: ConnectionSettings {
             connection_timeout_ms: u16::try_from(timeout).unwrap_or(u16::MAX),
-            max_payload_size: config.max_payload,
-            max_inflight_count: config.max_inflight,
+            max_payload_size: config.max_packet_size,
+            max_inflight_count: config.rumqttd.max_inflight,
             auth: (!config.user.is_empty()).then(|| users.collect()),
             external_auth: None,
             dynamic_filters: false,

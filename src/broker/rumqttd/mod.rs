@@ -72,7 +72,7 @@ impl Room {
         let death = Arc::new(watch::Sender::new(None));
         let mut servers = JoinSet::new();
         let mut addresses = Vec::new();
-        for listener in &config.listener {
+        for listener in &config.listeners() {
             let server = |settings| match listener.version {
                 Version::V3 => listen::serving(Server::new(settings, router.clone(), V4), listener.transport),
                 Version::V5 => listen::serving(Server::new(settings, router.clone(), V5), listener.transport),
@@ -105,7 +105,7 @@ impl Room {
         });
         servers.spawn(guard::guard(config, &addresses, connect.clone(), death.clone()));
         // Half of what the log of a filter is sure to keep: the other half is for what other clients publish.
-        let slack = (config.segment_size * (config.segments - 1) / 2) as u64;
+        let slack = (config.rumqttd.segment_size * (config.rumqttd.segments - 1) / 2) as u64;
         let links = Links {
             connect,
             resend,
@@ -219,8 +219,8 @@ fn limits(config: &Config) -> RouterConfig {
     RouterConfig {
         max_connections: config.max_connections + config.links,
         max_outgoing_packet_count: batch,
-        max_segment_size: config.segment_size,
-        max_segment_count: config.segments,
+        max_segment_size: config.rumqttd.segment_size,
+        max_segment_count: config.rumqttd.segments,
         ..RouterConfig::default()
     }
 }

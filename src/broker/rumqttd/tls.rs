@@ -31,25 +31,25 @@ pub(super) fn check(tls: &Tls) -> Result<(), StartError> {
         };
         fault(what, path, source)
     };
-    for (what, path) in [("certificate", &tls.cert), ("key", &tls.key)] {
+    for (what, path) in [("certificate", &tls.certfile), ("key", &tls.keyfile)] {
         if path.to_str().is_none() {
             return Err(fault(what, path, invalid("its name is not UTF-8".into())));
         }
     }
-    let certificates = CertificateDer::pem_file_iter(&tls.cert)
+    let certificates = CertificateDer::pem_file_iter(&tls.certfile)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| pem("certificate", &tls.cert, error))?;
+        .map_err(|error| pem("certificate", &tls.certfile, error))?;
     if certificates.is_empty() {
-        return Err(pem("certificate", &tls.cert, pem::Error::NoItemsFound));
+        return Err(pem("certificate", &tls.certfile, pem::Error::NoItemsFound));
     }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| pem("key", &tls.key, error))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.keyfile).map_err(|error| pem("key", &tls.keyfile, error))?;
     let server = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(certificates, key)
-        .map_err(|error| fault("key", &tls.key, invalid(error.to_string())))?;
+        .map_err(|error| fault("key", &tls.keyfile, invalid(error.to_string())))?;
     if strangers(server) {
-        let why = format!("it does not belong to the certificate {}", tls.cert.display());
-        return Err(fault("key", &tls.key, invalid(why)));
+        let why = format!("it does not belong to the certificate {}", tls.certfile.display());
+        return Err(fault("key", &tls.keyfile, invalid(why)));
     }
     Ok(())
 }

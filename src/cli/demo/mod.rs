@@ -69,7 +69,11 @@ pub struct Options {
 
 /// An address as a listener's is written: `localhost:1883`, too.
 fn address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
-    text.parse().map(|address: broker::Address| address.0)
+    match text.parse()? {
+        broker::Address::Tcp(address) => Ok(address),
+        // Not an address for a demonstration: the message is that of an address that is none.
+        broker::Address::Unix(_) => text.parse(),
+    }
 }
 
 /// Runs the demonstration until its time is over or a signal comes.

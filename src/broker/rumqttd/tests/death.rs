@@ -40,7 +40,7 @@ async fn a_panic_in_a_connection_harms_that_connection_alone() {
     let (broker, address) = start().await;
     let mut witness = Client::connect(address, "witness").await;
     witness.subscribe("#", 0).await;
-    let five = broker.addresses()[1].address;
+    let five = broker.addresses()[1].address.tcp().unwrap();
     let mut hung_up = 0;
     for first in [0x20, 0x90, 0xb0, 0xd0, 0xf0, 0x00] {
         let mut hostile = Client::connect_v5(five, &format!("hostile-{first}")).await;

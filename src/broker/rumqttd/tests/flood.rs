@@ -15,12 +15,15 @@ async fn a_flood_waits_for_a_slow_subscriber_and_not_for_a_dead_one() {
         .unwrap();
 
     let config = Config {
-        segment_size: 4096,
-        segments: 8,
+        rumqttd: Rumqttd {
+            segment_size: 4096,
+            segments: 8,
+            ..Rumqttd::default()
+        },
         ..config()
     };
     let broker = Broker::start(&config).await.unwrap();
-    let address = broker.addresses()[0].address;
+    let address = broker.addresses()[0].address.tcp().unwrap();
     let mut dead = Client::connect(address, "flood-dead").await;
     dead.subscribe("#", 0).await;
     let mut client = Client::connect(address, "flood-slow").await;

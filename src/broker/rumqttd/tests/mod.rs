@@ -32,6 +32,7 @@ fn message(to: &str, payload: impl Into<Bytes>) -> Message {
 
 fn config() -> Config {
     Config {
+        engine: Engine::Rumqttd,
         listener: vec![
             Listener::loopback(0, Version::V3),
             Listener::loopback(0, Version::V5),
@@ -42,7 +43,7 @@ fn config() -> Config {
 
 async fn start() -> (Broker, SocketAddr) {
     let broker = Broker::start(&config()).await.unwrap();
-    let address = broker.addresses()[0].address;
+    let address = broker.addresses()[0].address.tcp().unwrap();
     (broker, address)
 }
 
@@ -117,7 +118,7 @@ async fn a_replay_is_told_from_a_live_message() {
 async fn five_speaks_with_three() {
     let (broker, address) = start().await;
     let mut three = Client::connect(address, "three").await;
-    let mut five = Client::connect_v5(broker.addresses()[1].address, "five").await;
+    let mut five = Client::connect_v5(broker.addresses()[1].address.tcp().unwrap(), "five").await;
     five.subscribe_v5("#").await;
     three.publish("a/b", b"x", 1, false).await;
     let (first, body) = five.read().await.unwrap();

@@ -34,7 +34,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
     // An address that this machine does not have; the listener before it is closed again.
     let mut config = listening(Listener::loopback(0, Version::V3));
     let mut elsewhere = Listener::loopback(1883, Version::V5);
-    elsewhere.address = Address("192.0.2.1:1883".parse().unwrap());
+    elsewhere.address = "192.0.2.1:1883".parse().unwrap();
     config.listener.push(elsewhere);
     let fault = Broker::start(&config).await.unwrap_err();
     assert_eq!(fault.to_string(), "the broker cannot listen on 192.0.2.1:1883");
@@ -61,7 +61,7 @@ async fn after_stop_the_addresses_are_free() {
     let broker = Broker::start(&listening(Listener::loopback(address.port(), Version::V3)))
         .await
         .unwrap();
-    assert_eq!(broker.addresses()[0].address, address);
+    assert_eq!(broker.addresses()[0].address.tcp().unwrap(), address);
     Client::connect(address, "c").await;
 }
 
@@ -73,7 +73,7 @@ async fn only_listed_users_come_in() {
         password: Password("secret".into()),
     }];
     let broker = Broker::start(&config).await.unwrap();
-    let address = broker.addresses()[0].address;
+    let address = broker.addresses()[0].address.tcp().unwrap();
     for (user, welcome) in [
         (None, false),
         (Some(("air", "wrong")), false),
@@ -90,8 +90,8 @@ async fn tls_carries_messages() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let tls = Tls {
-        cert: folder.path().join("cert.pem"),
-        key: folder.path().join("key.pem"),
+        certfile: folder.path().join("cert.pem"),
+        keyfile: folder.path().join("key.pem"),
     };
     let mut listener = Listener::loopback(0, Version::V3);
     listener.tls = Some(tls.clone());
@@ -102,14 +102,14 @@ async fn tls_carries_messages() {
         assert!(fault.starts_with(&format!("the {what} /")), "{fault}");
     };
     refused("certificate", config.clone()).await;
-    std::fs::write(&tls.cert, "nothing").unwrap();
+    std::fs::write(&tls.certfile, "nothing").unwrap();
     refused("certificate", config.clone()).await;
-    std::fs::write(&tls.cert, made.cert.pem()).unwrap();
+    std::fs::write(&tls.certfile, made.cert.pem()).unwrap();
     refused("key", config.clone()).await;
-    std::fs::write(&tls.key, made.cert.pem()).unwrap();
+    std::fs::write(&tls.keyfile, made.cert.pem()).unwrap();
     refused("key", config.clone()).await;
     let other = rcgen::KeyPair::generate().unwrap();
-    std::fs::write(&tls.key, other.serialize_pem()).unwrap();
+    std::fs::write(&tls.keyfile, other.serialize_pem()).unwrap();
     let fault = Broker::start(&config).await.unwrap_err();
     let why = std::error::Error::source(&fault).unwrap().to_string();
     assert!(fault.to_string().contains("key.pem"), "{fault}");
@@ -117,13 +117,13 @@ async fn tls_carries_messages() {
         why.contains("does not belong to") && why.contains("cert.pem"),
         "{why}"
     );
-    std::fs::write(&tls.key, made.key_pair.serialize_pem()).unwrap();
+    std::fs::write(&tls.keyfile, made.key_pair.serialize_pem()).unwrap();
 
     let broker = Broker::start(&config).await.unwrap();
     let bound = &broker.addresses()[0];
     assert_eq!(
         bound.to_string(),
-        format!("mqtts://{} (MQTT 3.1.1)", bound.address)
+        format!("mqtts://{} (MQTT 3.1.1)", bound.address.tcp().unwrap())
     );
     let mut roots = RootCertStore::empty();
     roots
@@ -132,7 +132,7 @@ async fn tls_carries_messages() {
     let trust = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(bound.address).await.unwrap();
+    let stream = TcpStream::connect(bound.address.tcp().unwrap()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = soon(TlsConnector::from(Arc::new(trust)).connect(name, stream))
         .await
@@ -149,7 +149,7 @@ async fn browsers_come_in_by_websocket() {
     let mut listener = Listener::loopback(0, Version::V3);
     listener.transport = Transport::Websocket;
     let broker = Broker::start(&listening(listener)).await.unwrap();
-    let address = broker.addresses()[0].address;
+    let address = broker.addresses()[0].address.tcp().unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let hello = format!(
         "GET /mqtt HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

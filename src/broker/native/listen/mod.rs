@@ -1,0 +1,1 @@
+//! Where clients come from: TCP, TLS, WebSocket and Unix sockets behind one kind of stream.

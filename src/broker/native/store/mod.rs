@@ -1,0 +1,1 @@
+//! What survives the end of the process: retained messages and sessions, on disk.
