@@ -19,3 +19,4 @@ pub mod port;
 pub mod serial;
 pub mod span;
 pub mod topic;
+mod unix;

@@ -1,15 +1,13 @@
 //! Watching a running gateway: ports tell a [`Tap`] what passes, and [`serve`] hands it to those who
 //! connect to a Unix socket. Cheap when nobody does; a watcher that does not read harms itself alone.
 //!
-//! The tap is here; [`wire`] is what the lines on the socket (and in a recording) mean; `socket`
-//! is the file, `server` those who watch.
+//! The tap is here; [`wire`] is what the lines on the socket (and in a recording) mean; `server`
+//! those who watch.
 
 mod server;
-mod socket;
 pub mod wire;
 
-pub use server::{MAX_REQUEST, MAX_WATCHERS, REQUEST_WITHIN, serve};
-pub use socket::Socket;
+pub use server::{MAX_REQUEST, MAX_WATCHERS, REQUEST_WITHIN, Socket, serve};
 
 use bytes::Bytes;
 use std::sync::Arc;

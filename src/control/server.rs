@@ -1,8 +1,9 @@
 //! The Unix socket on which watchers are served.
 
 use super::wire::{FORMAT, Hello, Line, Record, Request};
-use super::{Feed, Socket, Watch};
+use super::{Feed, Watch};
 use crate::fold::Run;
+use crate::unix;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -35,6 +36,13 @@ const GOODBYE: Duration = Duration::from_millis(300);
 /// How long to wait when a connection could not be accepted, so as not to spin.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
+/// How many watchers wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// A bound control socket; its file goes when it is dropped.
+#[derive(Debug)]
+pub struct Socket(unix::Socket);
+
 /// Binds `path` and serves watchers until `stop` comes.
 ///
 /// # Errors
@@ -45,6 +53,15 @@ pub async fn serve(path: &Path, feed: Feed, stop: impl Future<Output = ()>) -> i
 }
 
 impl Socket {
+    /// Binds the path. The file of a dead process is replaced; one that somebody serves, or that is no
+    /// socket, is an error. The folder is made if only it is missing.
+    ///
+    /// # Errors
+    /// When the path is in use, too long (108 bytes) or not writable; the text names the path.
+    pub fn bind(path: &Path) -> io::Result<Socket> {
+        unix::Socket::bind(path, BACKLOG).map(Socket)
+    }
+
     /// Serves watchers until `stop` comes; those who still watch then get the last lines and a `bye`.
     pub async fn serve(self, feed: Feed, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
@@ -56,7 +73,7 @@ impl Socket {
             tokio::select! {
                 () = &mut stop => break,
                 Some(_) = watchers.join_next() => {}
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.0.listener.accept() => match accepted {
                     Ok((stream, _)) if watchers.len() < MAX_WATCHERS => {
                         if let Some(n) = deaf.good() {
                             tracing::info!(n, "watchers are accepted again");

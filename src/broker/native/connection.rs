@@ -12,8 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, timeout};
+use tokio_util::io::poll_read_buf;
 
 /// What is read at a time. A connection that is idle keeps none of it.
 const CHUNK: usize = 16 * 1024;
@@ -55,6 +56,8 @@ pub(super) struct Client {
     writing: BytesMut,
     /// Who it waits for before it reads on.
     held_by: Option<usize>,
+    /// Whether there may be whole packets in what was read.
+    backlog: bool,
     /// One and a half times the keep alive, and when it is over.
     patience: Option<Duration>,
     heard: Instant,
@@ -70,6 +73,7 @@ pub(super) async fn welcome(
     door: &Door,
     shared: &Arc<Shared>,
     within: Duration,
+    full: impl Fn() -> bool,
 ) -> Result<(Client, Seated, Version), Ended> {
     let mut decoder = Decoder::new(shared.max_packet);
     let mut reading = BytesMut::with_capacity(512);
@@ -100,6 +104,11 @@ pub(super) async fn welcome(
     };
     let version = connect.version;
     let encoder = || Encoder::new(version, connect.problem_information);
+    if full() {
+        let (code, why) = (reason::SERVER_BUSY, "there are as many clients as are allowed");
+        refuse(&mut stream, &encoder(), Refusal { code, why }).await;
+        return Err(Ended::Told(why));
+    }
     let user = match authenticate(&connect, peer, certificate, door, &shared.access).await {
         Ok(user) => user,
         Err(refusal) => {
@@ -143,6 +152,8 @@ pub(super) async fn welcome(
         reading,
         writing: BytesMut::new(),
         held_by: None,
+        // A client need not wait for its CONNACK.
+        backlog: true,
         patience,
         heard: now,
         alarm: Box::pin(tokio::time::sleep_until(now + patience.unwrap_or_default())),
@@ -250,7 +261,9 @@ impl Client {
         if let Some(patience) = self.patience {
             // The alarm is not moved for every packet: when it rings, it is asked whether it should.
             while self.alarm.as_mut().poll(context).is_ready() {
-                let due = self.heard + patience;
+                // A client that we do not read from can't be heard.
+                let since = if self.held_by.is_some() { Instant::now() } else { self.heard };
+                let due = since + patience;
                 if due <= Instant::now() {
                     let (code, what) = (reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");
                     return Poll::Ready(Ended::Fault(Fault { code, what }));
@@ -326,18 +339,18 @@ impl Client {
                 return Poll::Pending;
             }
             self.held_by = None;
-            if self.handle()? {
-                return Poll::Ready(Ok(()));
-            }
+            self.backlog = true;
         }
-        self.reading.reserve(CHUNK / 4);
+        if self.backlog {
+            self.backlog = false;
+            self.handle()?;
+            return Poll::Ready(Ok(()));
+        }
         if self.reading.capacity() - self.reading.len() < CHUNK / 4 {
             self.reading.reserve(CHUNK);
         }
-        let spare = self.reading.spare_capacity_mut();
-        let mut buffer = ReadBuf::uninit(spare);
-        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
-            Poll::Ready(Ok(())) => {}
+        let count = match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.reading) {
+            Poll::Ready(Ok(count)) => count,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Ended::Io(error))),
             Poll::Pending => {
                 if self.reading.is_empty() {
@@ -346,20 +359,17 @@ impl Client {
                 }
                 return Poll::Pending;
             }
-        }
-        let count = buffer.filled().len();
+        };
         if count == 0 {
             return Poll::Ready(Err(Ended::Closed));
         }
-        // SAFETY: the reader has filled, and so initialised, `count` bytes of the spare capacity.
-        unsafe { self.reading.set_len(self.reading.len() + count) };
         self.shared.hub().stats().bytes_received += count as u64;
         self.handle()?;
         Poll::Ready(Ok(()))
     }
 
-    /// Hands whole packets to the hub. True when there are more, and others should have their turn first.
-    fn handle(&mut self) -> Result<bool, Ended> {
+    /// Hands whole packets to the hub, a turn of them.
+    fn handle(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let mut hub = self.shared.hub();
         let mut handled = 0;
@@ -384,10 +394,11 @@ impl Client {
             }
             handled += 1;
             if handled == TURN {
+                self.backlog = true;
                 break;
             }
         }
         hub.settle();
-        Ok(handled == TURN)
+        Ok(())
     }
 }

@@ -2,19 +2,21 @@
 //! known when somebody looks, and not when the first client is turned away.
 
 use super::super::{StartError, Tls};
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{
+use rumqttd_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use rumqttd_rustls::rustls::crypto::{
     WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{
+use rumqttd_rustls::rustls::pki_types::pem::{self, PemObject};
+use rumqttd_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rumqttd_rustls::rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig,
     ServerConnection, SignatureScheme,
 };
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether the files are there, are what they should be, and belong together.
 pub(super) fn check(tls: &Tls) -> Result<(), StartError> {

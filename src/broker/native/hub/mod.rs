@@ -257,6 +257,11 @@ impl Hub {
         true
     }
 
+    /// The same, without being woken.
+    pub(crate) fn is_held(&self, by: Key) -> bool {
+        self.sessions.get(by).is_some_and(|session| session.pressure.holds())
+    }
+
     /// Hands what has been recorded to the store. To be said when a batch of packets is done.
     pub(crate) fn settle(&mut self) {
         if let Some(journal) = &mut self.journal {

@@ -4,9 +4,9 @@ use super::*;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use rumqttd_rustls::TlsConnector;
+use rumqttd_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rumqttd_rustls::rustls::{ClientConfig, RootCertStore};
 
 fn listening(listener: Listener) -> Config {
     Config {

@@ -1,4 +1,4 @@
-//! Binding the control socket: its file, who may connect, and whose file it is.
+//! Binding a Unix socket: its file, who may connect, and whose file it is.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -9,26 +9,23 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
-/// The owner and the group may connect, nobody else: frames may be private.
+/// The owner and the group may connect, nobody else: what passes may be private.
 const MODE: u32 = 0o660;
-
-/// How many connections wait to be accepted.
-const BACKLOG: i32 = 16;
 
 /// A bound socket; its file goes when it is dropped.
 #[derive(Debug)]
-pub struct Socket {
-    pub(super) listener: UnixListener,
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
     _file: File,
 }
 
 impl Socket {
-    /// Binds the path. The file of a dead process is replaced; one that somebody serves, or that is no
+    /// Binds the path, for so many connections that wait to be accepted. The file of a dead process is replaced; one that somebody serves, or that is no
     /// socket, is an error. The folder is made if only it is missing.
     ///
     /// # Errors
     /// When the path is in use, too long (108 bytes) or not writable; the text names the path.
-    pub fn bind(path: &Path) -> io::Result<Socket> {
+    pub(crate) fn bind(path: &Path, backlog: i32) -> io::Result<Socket> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             match fs::DirBuilder::new().mode(0o755).create(folder) {
@@ -37,13 +34,13 @@ impl Socket {
             }
         }
         if clear(path).map_err(named)? {
-            let text = format!("{}: another mqttyd serves this socket", path.display());
+            let text = format!("{}: another process serves this socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
-        Socket::make(path).map_err(named)
+        Socket::make(path, backlog).map_err(named)
     }
 
-    fn make(path: &Path) -> io::Result<Socket> {
+    fn make(path: &Path, backlog: i32) -> io::Result<Socket> {
         let socket = unix_socket()?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
         let file = File {
@@ -52,7 +49,7 @@ impl Socket {
         };
         // Before listen(), so that the umask never lets in for a moment whom the mode keeps out.
         fs::set_permissions(path, Permissions::from_mode(MODE))?;
-        rustix::net::listen(&socket, BACKLOG)?;
+        rustix::net::listen(&socket, backlog)?;
         Ok(Socket {
             listener: UnixListener::from_std(socket.into())?,
             _file: file,
@@ -120,19 +117,19 @@ mod tests {
     async fn a_dead_ones_file_is_replaced_a_live_one_and_other_files_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sock");
-        let _live = Socket::bind(&path).unwrap();
+        let _live = Socket::bind(&path, 16).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o660);
-        let error = Socket::bind(&path).unwrap_err();
+        let error = Socket::bind(&path, 16).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 
         let stale = folder.path().join("stale");
         drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
         assert!(stale.exists());
-        let socket = Socket::bind(&stale).unwrap();
+        let socket = Socket::bind(&stale, 16).unwrap();
         fs::remove_file(&stale).unwrap();
-        let successor = Socket::bind(&stale).unwrap();
+        let successor = Socket::bind(&stale, 16).unwrap();
         drop(socket);
         assert!(stale.exists(), "a successor's file is left alone");
         drop(successor);
@@ -140,11 +137,11 @@ mod tests {
 
         let other = folder.path().join("notes.txt");
         fs::write(&other, "mine").unwrap();
-        let error = Socket::bind(&other).unwrap_err().to_string();
+        let error = Socket::bind(&other, 16).unwrap_err().to_string();
         assert!(error.contains("no socket"), "{error}");
         assert_eq!(fs::read(&other).unwrap(), b"mine");
-        assert!(Socket::bind(&folder.path().join("new/sock")).is_ok());
-        assert!(Socket::bind(&folder.path().join("no/such/sock")).is_err());
-        assert!(Socket::bind(&folder.path().join("x".repeat(200))).is_err());
+        assert!(Socket::bind(&folder.path().join("new/sock"), 16).is_ok());
+        assert!(Socket::bind(&folder.path().join("no/such/sock"), 16).is_err());
+        assert!(Socket::bind(&folder.path().join("x".repeat(200)), 16).is_err());
     }
 }
