@@ -1,0 +1,92 @@
+//! How long an address waits that has given wrong passwords. No clock: time is an argument.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How many addresses are remembered; the one that has been good for longest is forgotten for a new one.
+const MOST: usize = 1024;
+/// How long the second attempt waits; each failure doubles it.
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(2);
+/// On this machine it is rather a program of its own with an old password, and it has neighbours.
+const LONGEST_HERE: Duration = Duration::from_millis(250);
+/// After this time without a failure one is forgiven.
+const FORGIVEN: Duration = Duration::from_secs(10);
+/// What is counted at most, so that an address is forgiven within minutes.
+const COUNTED: u32 = 12;
+/// How many log-ins of one address wait at the same time; more stand behind them.
+const ABREAST: usize = 8;
+
+/// The addresses that have failed lately.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    addresses: HashMap<IpAddr, Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    failures: u32,
+    last: Instant,
+    gate: Arc<Semaphore>,
+}
+
+/// What an address has to go through before its password is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Wait {
+    pub(super) delay: Duration,
+    /// One permit for each log-in that waits.
+    pub(super) gate: Arc<Semaphore>,
+}
+
+impl Throttle {
+    /// What a log-in from this address waits for. None: nothing.
+    pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Wait> {
+        let record = self.addresses.get(&network(address))?;
+        let failures = record.failures_at(now);
+        let longest = if address.is_loopback() { LONGEST_HERE } else { LONGEST };
+        let doubled = FIRST * 2u32.saturating_pow(failures.checked_sub(1)?.min(16));
+        Some(Wait {
+            delay: doubled.min(longest),
+            gate: record.gate.clone(),
+        })
+    }
+
+    /// A log-in from this address failed.
+    pub(super) fn failed(&mut self, address: IpAddr, now: Instant) {
+        let address = network(address);
+        if self.addresses.len() >= MOST && !self.addresses.contains_key(&address) {
+            self.addresses.retain(|_, record| record.failures_at(now) > 0);
+            let oldest = self.addresses.iter().min_by_key(|(_, record)| record.last);
+            if let Some(oldest) = oldest.map(|(address, _)| *address)
+                && self.addresses.len() >= MOST
+            {
+                self.addresses.remove(&oldest);
+            }
+        }
+        let record = self.addresses.entry(address).or_insert_with(|| Record {
+            failures: 0,
+            last: now,
+            gate: Arc::new(Semaphore::new(ABREAST)),
+        });
+        record.failures = (record.failures_at(now) + 1).min(COUNTED);
+        record.last = now;
+    }
+}
+
+impl Record {
+    fn failures_at(&self, now: Instant) -> u32 {
+        let quiet = now.saturating_duration_since(self.last).as_secs() / FORGIVEN.as_secs();
+        self.failures.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
+    }
+}
+
+/// Who has one address of an IPv6 network has all of its 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
+        v4 => v4,
+    }
+}
