@@ -75,3 +75,57 @@ fn apart(a: &str, b: &str) -> bool {
     let system = |text: &str| text.starts_with('$');
     wild(a) && system(b) || system(a) && wild(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_two_filters_share() {
+        for (a, b, both) in [
+            ("a/#", "a/+/b", Some("a/+/b")),
+            ("a/#", "+/b/#", Some("a/b/#")),
+            ("a/#", "a", Some("a")),
+            ("a/#", "b", None),
+            ("#", "+", Some("+")),
+            ("#", "a/#", Some("a/#")),
+            ("#", "$a", None),
+            ("a/+", "a", None),
+        ] {
+            assert_eq!(intersection(a, b).as_deref(), both, "{a} {b}");
+            assert_eq!(intersection(b, a).as_deref(), both, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn what_covers_what() {
+        for (wide, narrow) in [
+            ("#", "a/b"),
+            ("a/#", "a"),
+            ("a/#", "a/+/#"),
+            ("+/b", "a/b"),
+            ("a", "a"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+        }
+        for (wide, narrow) in [("+", "#"), ("a/+", "a/#"), ("a", "+"), ("#", "$a"), ("a/b", "a")] {
+            assert!(!covers(wide, narrow), "{wide} {narrow}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn they_agree_with_matching(a in FILTER, b in FILTER, topic in "[ab$](/[ab]?){0,3}") {
+            let both = matches(&a, &topic) && matches(&b, &topic);
+            let shared = intersection(&a, &b);
+            prop_assert_eq!(shared.is_some(), overlap(&a, &b));
+            prop_assert_eq!(shared.is_some_and(|shared| matches(&shared, &topic)), both);
+            if covers(&a, &b) && matches(&b, &topic) {
+                prop_assert!(matches(&a, &topic));
+            }
+        }
+    }
+
+    const FILTER: &str = "#|[ab+$](/[ab+]?){0,3}(/#)?";
+}

@@ -71,7 +71,9 @@ impl Rules {
         let wild = |name: &str| name.contains(['+', '#']);
         let barred = !self.patterns.is_empty() && (wild(client) || user.is_some_and(wild));
         let later = self.patterns.iter().chain(&self.allowed).filter(|_| !barred);
-        let clauses = first.chain(later).filter_map(|known| known.clause_for(user, client));
+        let clauses = first
+            .chain(later)
+            .filter_map(|known| known.clause_for(user, client));
         Grants(Some(Arc::new(Granted {
             clauses: clauses.collect(),
             refuses: self.refuses,
@@ -158,7 +160,11 @@ fn put_in(pattern: &str, user: Option<&str>, client: &str, deny: bool) -> Option
 impl Clause {
     fn new(access: Access, filter: Arc<str>) -> Clause {
         let plain = filter.find(['+', '#']).unwrap_or(filter.len());
-        Clause { access, filter, plain }
+        Clause {
+            access,
+            filter,
+            plain,
+        }
     }
 
     fn matches(&self, topic: &str) -> bool {
@@ -230,5 +236,206 @@ impl Grants {
         };
         let decides = granted.clauses.iter().find(speaks);
         decides.is_some_and(|clause| clause.access != Access::Deny)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn filed(text: &str) -> Rules {
+        Rules::new(&[], files::rules(text.as_bytes()).lines)
+    }
+
+    fn configured(text: &str) -> Rules {
+        #[derive(serde::Deserialize)]
+        struct Held {
+            acl: Vec<Rule>,
+        }
+        Rules::new(&toml::from_str::<Held>(text).unwrap().acl, Vec::new())
+    }
+
+    /// Whether a client may do both, as mosquitto's `09-acl-access-variants` asks.
+    fn passes(rules: &Rules, user: Option<&str>, topic: &str) -> bool {
+        let grants = rules.for_client(user, "acl-check");
+        assert_eq!(grants.may_publish(topic), grants.may_receive(topic));
+        assert!(grants.may_subscribe(topic), "mosquitto grants every subscription");
+        grants.may_publish(topic)
+    }
+
+    #[test]
+    fn the_variants_of_mosquittos_test() {
+        let global = "topic readwrite topic/global/#\ntopic deny      topic/global/except\n";
+        let user = "user username\ntopic readwrite topic/username/#\ntopic deny      topic/username/except\n";
+        let pattern = "pattern readwrite pattern/%u/#\npattern deny      pattern/%u/except\n";
+        for (g, u, p) in [(0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 1)] {
+            let parts = [(g, global), (u, user), (p, pattern)];
+            let text: String = parts
+                .iter()
+                .filter(|(on, _)| *on == 1)
+                .map(|(_, text)| *text)
+                .collect();
+            let rules = filed(&text);
+            for (user, topic, on) in [
+                (None, "topic/global", g == 1),
+                (Some("username"), "topic/global", false),
+                (None, "topic/global/except", false),
+                (None, "topic/username", false),
+                (Some("username"), "topic/username", u == 1),
+                (Some("username"), "topic/username/except", false),
+                (None, "pattern/username", false),
+                (Some("username"), "pattern/username", p == 1),
+                (Some("username"), "pattern/username/except", false),
+                (Some("username"), "pattern/username/other", p == 1),
+            ] {
+                assert_eq!(passes(&rules, user, topic), on, "{user:?} {topic} in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_rules_all_is_allowed_and_with_an_empty_file_nothing() {
+        assert!(Grants::all().may_publish("a") && Grants::default().may_receive("$SYS/a"));
+        assert!(Grants::all().may_subscribe("#"));
+        assert!(!passes(&filed("#comment\n\n"), None, "test/topic"));
+    }
+
+    #[test]
+    fn what_a_user_is_allowed_comes_before_what_a_pattern_denies() {
+        let rules = filed("user air\ntopic a/air/x\npattern deny a/%u/x\npattern a/%u/#\n");
+        assert!(passes(&rules, Some("air"), "a/air/x"));
+        assert!(!passes(&rules, Some("sun"), "a/sun/x") && passes(&rules, Some("sun"), "a/sun"));
+    }
+
+    #[test]
+    fn system_topics_are_for_those_who_name_them() {
+        let rules = filed("topic #\ntopic +/b\n");
+        assert!(!passes(&rules, None, "$SYS/b") && passes(&rules, None, "a/b"));
+        assert!(passes(&filed("topic $SYS/#\n"), None, "$SYS/b"));
+        assert!(passes(&filed("topic $SYS/#\n"), None, "$SYS"));
+    }
+
+    #[test]
+    fn a_name_cannot_widen_a_pattern() {
+        let rules = filed("pattern a/%u/b\npattern c/%c\npattern x\n");
+        for name in ["+", "#", "a+", "a/#"] {
+            for topic in ["a/z/b", "c/z", "x"] {
+                assert!(
+                    !rules.for_client(Some(name), "id").may_receive(topic),
+                    "{name} {topic}"
+                );
+                assert!(
+                    !rules.for_client(Some("u"), name).may_receive(topic),
+                    "{name} {topic}"
+                );
+            }
+        }
+        let slash = rules.for_client(Some("z/b"), "y/z");
+        assert!(!slash.may_publish("a/z/b/b") && !slash.may_publish("c/y/z") && slash.may_publish("x"));
+        let system = filed("pattern %c/#\npattern p/%c\n").for_client(None, "$SYS");
+        assert!(!system.may_receive("$SYS/a") && system.may_receive("p/$SYS"));
+        assert!(!filed("pattern a/%u\n").for_client(None, "c").may_receive("a/%u"));
+    }
+
+    #[test]
+    fn what_is_denied_stays_denied_to_odd_names() {
+        let rules = configured("[[acl]]\ntopic = \"#\"\n[[acl]]\ntopic = \"secret/%c\"\naccess = \"deny\"\n");
+        assert!(!rules.for_client(None, "z").may_receive("secret/z"));
+        assert!(rules.for_client(None, "y").may_receive("secret/z"));
+        assert!(!rules.for_client(None, "+").may_receive("secret/z"));
+    }
+
+    #[test]
+    fn placeholders_may_be_part_of_a_level() {
+        let rules = filed("pattern dev-%u-%c/%%/%u/x\n");
+        assert!(rules.for_client(Some("u"), "%u").may_receive("dev-u-%u/%%/u/x"));
+        assert!(filed("topic a/%u\n").for_client(None, "c").may_receive("a/%u"));
+    }
+
+    #[test]
+    fn rules_of_the_configuration() {
+        let rules = configured(
+            r#"
+            acl = [
+                { topic = "home/+/set", user = "panel", access = "write" },
+                { topic = "home/#", access = "read" },
+                { topic = "home/alarm/#", access = "deny" },
+                { topic = "all/#", client = "boss" },
+                { topic = "later/#", access = "subscribe" },
+            ]
+            "#,
+        );
+        let panel = rules.for_client(Some("panel"), "p1");
+        assert!(panel.may_publish("home/a/set") && !panel.may_publish("home/a"));
+        assert!(panel.may_receive("home/a") && !panel.may_receive("home/alarm/set"));
+        assert!(!panel.may_publish("home/alarm/set"));
+        assert!(!rules.for_client(None, "p1").may_publish("home/a/set"));
+        assert!(rules.for_client(None, "boss").may_publish("all/x") && !panel.may_publish("all/x"));
+        assert!(panel.may_subscribe("later/x") && !panel.may_receive("later/x"));
+        for (filter, may) in [
+            ("#", true),
+            ("+/a", true),
+            ("home/+", true),
+            ("home/alarm/#", false),
+            ("home/alarm", false),
+            ("home/alarm/+/x", false),
+            ("home/+/x", true),
+            ("all/#", false),
+            ("other", false),
+            ("$SYS/#", false),
+        ] {
+            assert_eq!(panel.may_subscribe(filter), may, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_speaks_of_subscriptions_has_them_refused() {
+        let grants = filed("topic subscribe a\ntopic read b\n").for_client(None, "c");
+        assert!(grants.may_subscribe("a") && grants.may_subscribe("b") && !grants.may_subscribe("c"));
+    }
+
+    proptest! {
+        /// Levels of one letter make it likely that something matches.
+        #[test]
+        fn who_may_receive_may_subscribe(
+            rules in prop::collection::vec(("[ab+](/[ab+]){0,2}(/#)?", 0usize..5), 0..6),
+            topic in "[ab](/[ab]){0,2}",
+            filter in "[ab+](/[ab+]){0,2}(/#)?",
+        ) {
+            let kinds = [Access::Read, Access::Write, Access::Readwrite, Access::Subscribe, Access::Deny];
+            let rules: Vec<Rule> = rules.into_iter().map(|(topic, kind)| Rule {
+                user: None,
+                client: None,
+                topic: Filter::parse(&topic).unwrap(),
+                access: kinds[kind],
+            }).collect();
+            let matching = |wanted: &[Access]| rules.iter().any(|rule| {
+                wanted.contains(&rule.access) && topic::matches(rule.topic.as_str(), &topic)
+            });
+            let grants = Rules::new(&rules, Vec::new()).for_client(Some("u"), "c");
+            let denied = matching(&[Access::Deny]);
+            let grants = if rules.is_empty() { Grants::all() } else { grants };
+            let open = rules.is_empty();
+            prop_assert_eq!(grants.may_receive(&topic), open || !denied && matching(&[Access::Read, Access::Readwrite]));
+            prop_assert_eq!(grants.may_publish(&topic), open || !denied && matching(&[Access::Write, Access::Readwrite]));
+            if topic::matches(&filter, &topic) && grants.may_receive(&topic) {
+                prop_assert!(grants.may_subscribe(&filter));
+                prop_assert!(grants.may_subscribe(&topic));
+            }
+        }
+
+        #[test]
+        fn a_name_stays_in_its_level(user in "\\PC{0,6}", client in "[a/+#$%u]{0,6}") {
+            let rules = filed("pattern x/%u/%c\n");
+            let grants = rules.for_client(Some(&user), &client);
+            for topic in ["x", "x/a", "x/a/a/a", "x/a/a/a/a", "y"] {
+                prop_assert!(!grants.may_receive(topic));
+            }
+            let own = format!("x/{user}/{client}");
+            let plain = |name: &str| !name.is_empty() && !name.contains(['/', '+', '#']);
+            prop_assert_eq!(grants.may_receive(&own), plain(&user) && plain(&client));
+        }
     }
 }

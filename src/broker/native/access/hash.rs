@@ -83,16 +83,29 @@ impl Secret {
     /// A hash in one of the three forms.
     pub(crate) fn hashed(text: &str) -> Result<Secret, HashError> {
         let Some((kind, rest)) = text.strip_prefix('$').and_then(|text| text.split_once('$')) else {
-            return Err(if text.starts_with('$') { HashError::Kind } else { HashError::Clear });
+            return Err(if text.starts_with('$') {
+                HashError::Kind
+            } else {
+                HashError::Clear
+            });
         };
         match kind {
             "argon2id" => argon2id(text),
             "7" => {
-                let (iterations, rest) = rest.split_once('$').ok_or(HashError::Short("iterations, salt and hash"))?;
-                let known = iterations.parse().ok().filter(|n| (1..=MOST_ITERATIONS).contains(n));
+                let (iterations, rest) = rest
+                    .split_once('$')
+                    .ok_or(HashError::Short("iterations, salt and hash"))?;
+                let known = iterations
+                    .parse()
+                    .ok()
+                    .filter(|n| (1..=MOST_ITERATIONS).contains(n));
                 let iterations = known.ok_or(HashError::Iterations)?;
                 let (salt, hash) = salt_and_hash(rest)?;
-                Ok(Secret::Pbkdf2 { iterations, salt, hash })
+                Ok(Secret::Pbkdf2 {
+                    iterations,
+                    salt,
+                    hash,
+                })
             }
             "6" => {
                 let (salt, hash) = salt_and_hash(rest)?;
@@ -109,7 +122,11 @@ impl Secret {
             Secret::Argon2id(hash) => Argon2::default()
                 .verify_password(password, &hash.password_hash())
                 .is_ok(),
-            Secret::Pbkdf2 { iterations, salt, hash } => same(&pbkdf2(password, salt, *iterations), hash),
+            Secret::Pbkdf2 {
+                iterations,
+                salt,
+                hash,
+            } => same(&pbkdf2(password, salt, *iterations), hash),
             Secret::Sha512 { salt, hash } => same(&digest(password, salt), hash),
         }
     }
@@ -122,7 +139,10 @@ impl fmt::Debug for Secret {
 }
 
 /// A new argon2id hash, as a PHC string.
-pub(crate) fn argon2id_hash(password: &[u8], salt: &[u8; 16]) -> Result<String, argon2::password_hash::Error> {
+pub(crate) fn argon2id_hash(
+    password: &[u8],
+    salt: &[u8; 16],
+) -> Result<String, argon2::password_hash::Error> {
     let params = Params::new(MEMORY_KIB, ROUNDS, LANES, None)?;
     let salt = SaltString::encode_b64(salt)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -141,7 +161,8 @@ fn argon2id(text: &str) -> Result<Secret, HashError> {
     if hash.salt.is_none() || hash.hash.is_none() {
         return Err(HashError::Short("parameters, salt and hash"));
     }
-    let dear = params.m_cost() > MOST_MEMORY_KIB || params.t_cost() > MOST_ROUNDS || params.p_cost() > MOST_LANES;
+    let dear =
+        params.m_cost() > MOST_MEMORY_KIB || params.t_cost() > MOST_ROUNDS || params.p_cost() > MOST_LANES;
     if dear {
         return Err(HashError::Costly);
     }
@@ -149,8 +170,14 @@ fn argon2id(text: &str) -> Result<Secret, HashError> {
 }
 
 fn salt_and_hash(text: &str) -> Result<(Vec<u8>, [u8; HASH_LEN]), HashError> {
-    let (salt, hash) = text.split_once('$').ok_or(HashError::Short("a salt and a hash"))?;
-    let decode = |text: &str, what| BASE64.decode(text.as_bytes()).map_err(|_| HashError::Base64(what));
+    let (salt, hash) = text
+        .split_once('$')
+        .ok_or(HashError::Short("a salt and a hash"))?;
+    let decode = |text: &str, what| {
+        BASE64
+            .decode(text.as_bytes())
+            .map_err(|_| HashError::Base64(what))
+    };
     let salt = decode(salt, "salt")?;
     if salt.is_empty() || salt.len() > 64 {
         return Err(HashError::Salt);
@@ -160,7 +187,11 @@ fn salt_and_hash(text: &str) -> Result<(Vec<u8>, [u8; HASH_LEN]), HashError> {
 }
 
 fn digest(password: &[u8], salt: &[u8]) -> [u8; HASH_LEN] {
-    Sha512::new().chain_update(password).chain_update(salt).finalize().into()
+    Sha512::new()
+        .chain_update(password)
+        .chain_update(salt)
+        .finalize()
+        .into()
 }
 
 fn pbkdf2(password: &[u8], salt: &[u8], iterations: u32) -> [u8; HASH_LEN] {
@@ -169,4 +200,105 @@ fn pbkdf2(password: &[u8], salt: &[u8], iterations: u32) -> [u8; HASH_LEN] {
 
 fn same(a: &[u8; HASH_LEN], b: &[u8; HASH_LEN]) -> bool {
     a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Made by mosquitto_passwd 2.0: the password is "geheim \u{fc}" for the first, "geheim" for the others.
+    const SEVEN: &str = "$7$101$g6EWtV908/QmBynp$6lFv04M8/oUSztTQUixVkJsDTWsEdQrSxyjm4sr+jYAsghfkUR9Gh81VKuqgzTTMFHsw0LrsxO7kNDuBTUTwEw==";
+    const MORE: &str = "$7$1000$Acx+V/uTFwIp4cMH$jdRFkREevIbJ51b0SypZshX8RAH227o4ea90YrGdav1I4WQr9HSCUY3ccoiGa3xj3CrenfC4QznZ43aNiFhbCg==";
+    const SIX: &str = "$6$VClma1xtw2nGVpy6$5w4YojM0XwqlCbkCWziE2FjHlT6kO4L8ze/flo/3k3h49i4y9WlfdEgevrDRX6ePezwoS7XXDdy/2+XT3DQ9Jw==";
+    /// Made by the reference implementation's command `argon2`, with little work: the password is "password".
+    const ARGON: &str =
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+
+    fn opens(hash: &str, password: &str) -> bool {
+        Secret::hashed(hash).unwrap().verify(password.as_bytes())
+    }
+
+    #[test]
+    fn each_kind_opens_with_its_password_alone() {
+        for (hash, password) in [
+            (SEVEN, "geheim \u{fc}"),
+            (MORE, "geheim"),
+            (SIX, "geheim"),
+            (ARGON, "password"),
+        ] {
+            assert!(opens(hash, password), "{hash}");
+            for wrong in ["", "Geheim", "geheim ", "passwor", "password1"] {
+                assert!(!opens(hash, wrong), "{hash} {wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn new_hashes_open() {
+        let argon = argon2id_hash(b"a", &[7; 16]).unwrap();
+        assert!(argon.starts_with("$argon2id$v=19$m=7168,t=5,p=1$"), "{argon}");
+        assert!(opens(&argon, "a") && !opens(&argon, "b"));
+        let seven = pbkdf2_hash("\u{fc}".as_bytes(), &[7; 12], 3);
+        assert!(opens(&seven, "\u{fc}") && !opens(&seven, "u"));
+        assert_ne!(seven, pbkdf2_hash("\u{fc}".as_bytes(), &[8; 12], 3));
+    }
+
+    #[test]
+    fn what_is_no_hash_says_why() {
+        let fault = |text: &str| Secret::hashed(text).unwrap_err();
+        assert_eq!(fault("secret"), HashError::Clear);
+        assert_eq!(fault("$6"), HashError::Kind);
+        assert_eq!(fault("$5$salt$hash"), HashError::Kind);
+        assert_eq!(
+            fault("$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$AAAA"),
+            HashError::Kind
+        );
+        assert_eq!(fault("$6$"), HashError::Short("a salt and a hash"));
+        assert_eq!(fault("$6$AAAA"), HashError::Short("a salt and a hash"));
+        assert_eq!(fault("$6$A{AA$AAAA"), HashError::Base64("salt"));
+        assert_eq!(fault("$6$AAAA$A{AA"), HashError::Base64("end"));
+        assert_eq!(fault("$6$AAAA$AAAA"), HashError::Length);
+        assert_eq!(fault("$6$$AAAA"), HashError::Salt);
+        assert_eq!(fault(&SEVEN.replace("101", "0")), HashError::Iterations);
+        assert_eq!(fault(&SEVEN.replace("101", "4000000000")), HashError::Iterations);
+        assert_eq!(
+            fault("$argon2id$v=19$m=256"),
+            HashError::Short("parameters, salt and hash")
+        );
+        assert_eq!(
+            fault("$argon2id$v=19$m=x,t=2,p=1$c29tZXNhbHQ$AAAA"),
+            HashError::Argon2
+        );
+        assert_eq!(fault(&ARGON.replace("m=256", "m=9000000")), HashError::Costly);
+    }
+
+    #[test]
+    fn clear_text_in_the_configuration_is_what_does_not_look_like_a_hash() {
+        for clear in ["secret", "$", "$money$", "a$6$b$c"] {
+            let secret = Secret::configured(clear).unwrap();
+            assert!(matches!(secret, Secret::Clear(_)), "{clear}");
+            assert!(secret.verify(clear.as_bytes()) && !secret.verify(b"other"));
+            assert!(!format!("{secret:?}").contains(clear));
+        }
+        assert_eq!(Secret::configured("$2b$12$abc").unwrap_err(), HashError::Kind);
+        assert!(matches!(Secret::configured(SIX), Ok(Secret::Sha512 { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), odd in "\\$(argon2id|6|7)?[$a-zA-Z0-9=,+/]{0,60}") {
+            for text in [text, odd] {
+                let _ = Secret::configured(&text);
+                let _ = Secret::hashed(&text);
+            }
+        }
+
+        #[test]
+        fn a_hash_opens_with_its_password_and_no_other(a in "\\PC{0,20}", b in "\\PC{0,20}", salt: [u8; 12]) {
+            let secret = Secret::hashed(&pbkdf2_hash(a.as_bytes(), &salt, 2)).unwrap();
+            prop_assert!(secret.verify(a.as_bytes()));
+            prop_assert_eq!(secret.verify(b.as_bytes()), a == b);
+        }
+    }
 }

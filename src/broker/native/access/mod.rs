@@ -75,7 +75,11 @@ pub(crate) enum AccessError {
     },
     /// A line of a file can't be.
     #[error("{}:{line}: {what}", path.display())]
-    Line { path: PathBuf, line: usize, what: String },
+    Line {
+        path: PathBuf,
+        line: usize,
+        what: String,
+    },
     /// A password of the configuration can't be.
     #[error("the password of the user \"{}\" can't be used", name.escape_debug())]
     Password {
@@ -115,9 +119,17 @@ impl Access {
             lines = read.lines;
         }
         let ruled = config.acl_file.is_some() || !config.acl.is_empty();
-        let user = |secret| Arc::new(User { secret, known: Mutex::new(None) });
+        let user = |secret| {
+            Arc::new(User {
+                secret,
+                known: Mutex::new(None),
+            })
+        };
         Ok(Access {
-            users: users.into_iter().map(|(name, secret)| (name, user(secret))).collect(),
+            users: users
+                .into_iter()
+                .map(|(name, secret)| (name, user(secret)))
+                .collect(),
             rules: ruled.then(|| acl::Rules::new(&config.acl, lines)),
             checks: Arc::new(Semaphore::new(AT_ONCE)),
             doors: Arc::new(Mutex::new(Doors {
@@ -131,8 +143,15 @@ impl Access {
 
     /// Whether this is the user's password. An address that has failed waits first; so does whoever must be checked
     /// while two others are. A good log-in of a user who has been here before is quick.
-    pub(crate) async fn authenticate(&self, peer: Option<IpAddr>, name: &str, password: Option<&[u8]>) -> bool {
-        let wait = peer.and_then(|peer| locked(&self.doors).throttle.wait(peer, Instant::now()));
+    pub(crate) async fn authenticate(
+        &self,
+        peer: Option<IpAddr>,
+        name: &str,
+        password: Option<&[u8]>,
+    ) -> bool {
+        // An empty password is none, as for mosquitto.
+        let password = password.filter(|password| !password.is_empty());
+        let wait = peer.and_then(|peer| locked(&self.doors).throttle.wait(peer, now()));
         let mut gate = None;
         if let Some(Wait { delay, gate: shared }) = wait {
             gate = shared.acquire_owned().await.ok();
@@ -147,7 +166,10 @@ impl Access {
             return true;
         }
         // Somebody unknown costs what somebody else costs, always the same for the same name.
-        let checked = user.filter(|user| user.secret.is_some()).or_else(|| self.stand_in(name)).cloned();
+        let checked = user
+            .filter(|user| user.secret.is_some())
+            .or_else(|| self.stand_in(name))
+            .cloned();
         let may = password.is_some() && user.is_some_and(|user| user.secret.is_some());
         let given = password.unwrap_or_default().to_vec();
         let Ok(check) = self.checks.clone().acquire_owned().await else {
@@ -162,7 +184,7 @@ impl Access {
             let good = secret.is_some_and(|secret| secret.verify(&given)) && may;
             match &checked {
                 Some(user) if good => *locked(&user.known) = Some(digest),
-                _ => locked(&doors).failed(peer, &name, Instant::now()),
+                _ => locked(&doors).failed(peer, &name, now()),
             }
             good
         });
@@ -206,7 +228,10 @@ impl Doors {
             0 => String::new(),
             n => format!(" (and {n} others since the last such line)"),
         };
-        tracing::warn!("failed log-in from {address} as \"{}\"{more}", name.escape_debug());
+        tracing::warn!(
+            "failed log-in from {address} as \"{}\"{more}",
+            name.escape_debug()
+        );
     }
 }
 
@@ -239,7 +264,10 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, AccessError> {
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     let read = read.and_then(|length| match u64::try_from(length) {
         Ok(length) if length <= LARGEST => Ok(bytes),
-        _ => Err(io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20))),
+        _ => Err(io::Error::other(format!(
+            "it is larger than {} MiB",
+            LARGEST >> 20
+        ))),
     });
     read.map_err(|source| AccessError::File {
         what,
@@ -254,7 +282,166 @@ fn tell(path: &Path, remarks: &[Remark]) {
     }
 }
 
+/// The time as timers see it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics with the lock held; if it did, what is behind it is whole all the same.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// The user "air" with the password "secret", hashed, and "badge" without one.
+    fn access(extra: &str) -> Access {
+        let salt = [1; 12];
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "air:{}\nbadge:", hash::pbkdf2_hash(b"secret", &salt, 3)).unwrap();
+        let mut config: Config = toml::from_str(extra).unwrap();
+        config.password_file = Some(file.path().to_owned());
+        Access::load(&config).unwrap()
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    async fn seconds(access: &Access, peer: Option<IpAddr>, name: &str, password: &[u8]) -> (bool, f32) {
+        let start = tokio::time::Instant::now();
+        let good = access.authenticate(peer, name, Some(password)).await;
+        (good, start.elapsed().as_secs_f32())
+    }
+
+    #[tokio::test]
+    async fn the_right_password_and_nothing_else_opens() {
+        let access = access("user = [{ name = \"sun\", password = \"clear\" }]");
+        for (name, password, good) in [
+            ("air", Some("secret"), true),
+            ("air", Some("secret"), true),
+            ("air", Some("clear"), false),
+            ("air", Some(""), false),
+            ("air", None, false),
+            ("sun", Some("clear"), true),
+            ("sun", Some("secret"), false),
+            ("badge", Some(""), false),
+            ("badge", Some("secret"), false),
+            ("badge", None, false),
+            ("nobody", Some("secret"), false),
+            ("", Some("secret"), false),
+        ] {
+            let password = password.map(str::as_bytes);
+            assert_eq!(
+                access.authenticate(None, name, password).await,
+                good,
+                "{name} {password:?}"
+            );
+        }
+        assert!(access.known_without_password("badge") && !access.known_without_password("air"));
+        assert!(!access.known_without_password("nobody"));
+        assert!(!format!("{access:?}").contains("clear"));
+    }
+
+    #[tokio::test]
+    async fn an_empty_password_is_none_whatever_the_file_says() {
+        let salt = [1; 12];
+        let hash = hash::pbkdf2_hash(b"", &salt, 3);
+        let access = access(&format!("user = [{{ name = \"e\", password = \"{hash}\" }}]"));
+        assert!(!access.authenticate(None, "e", Some(b"")).await);
+        assert!(!access.authenticate(None, "e", None).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_waits_longer_and_longer_and_nobody_else_does() {
+        let access = access("");
+        let (bad, good) = (address("10.0.0.1"), address("10.0.0.2"));
+        for wait in [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0] {
+            let (opened, waited) = seconds(&access, bad, "air", b"guess").await;
+            assert!(
+                !opened && waited >= wait && waited < wait + 0.09,
+                "{waited} for {wait}"
+            );
+            let (opened, waited) = seconds(&access, good, "air", b"secret").await;
+            assert!(opened && waited < 0.09, "{waited}");
+        }
+        let (opened, waited) = seconds(&access, bad, "air", b"secret").await;
+        assert!(
+            opened && waited >= 2.0,
+            "the answer must not come earlier if it is the right one: {waited}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_at_the_same_time_are_not_quicker() {
+        let access = Arc::new(access(""));
+        let bad = address("10.0.0.1");
+        for _ in 0..8 {
+            access.authenticate(bad, "air", Some(b"guess")).await;
+        }
+        let start = tokio::time::Instant::now();
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..80 {
+            let access = access.clone();
+            all.spawn(async move { access.authenticate(bad, "air", Some(b"guess")).await });
+        }
+        assert!(all.join_all().await.iter().all(|opened| !opened));
+        assert!(
+            start.elapsed() >= Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[test]
+    fn the_same_unknown_name_always_costs_the_same() {
+        let access = access("user = [{ name = \"sun\", password = \"clear\" }]");
+        for name in ["a", "b", "badge"] {
+            let first = access.stand_in(name).unwrap();
+            assert!((0..8).all(|_| Arc::ptr_eq(first, access.stand_in(name).unwrap())));
+            assert!(first.secret.is_some());
+        }
+        assert!(Access::load(&Config::default()).unwrap().stand_in("a").is_none());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_is_named_with_its_line() {
+        let load = |config: &Config| crate::causes::Causes(&Access::load(config).unwrap_err()).to_string();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "topic a\ntopics b").unwrap();
+        let path = file.path().to_owned();
+        let fault = load(&Config {
+            acl_file: Some(path.clone()),
+            ..Config::default()
+        });
+        assert!(
+            fault.starts_with(&format!("{}:2: a line begins with", path.display())),
+            "{fault}"
+        );
+        let fault = load(&Config {
+            password_file: Some("/nowhere/p".into()),
+            ..Config::default()
+        });
+        assert!(
+            fault.starts_with("can't read the password file /nowhere/p: No such file"),
+            "{fault}"
+        );
+        let user = "user = [{ name = \"a\", password = \"$2b$12$abc\" }]";
+        let fault = load(&toml::from_str(user).unwrap());
+        assert!(
+            fault.contains("user \"a\" can't be used: the hash is of an unknown kind"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn rules_are_for_those_who_have_some() {
+        let none = Access::load(&Config::default()).unwrap();
+        assert!(none.grants(None, "c").may_publish("a") && none.grants(Some("u"), "c").may_subscribe("#"));
+        let some = access("acl = [{ topic = \"a\", user = \"u\" }]");
+        assert!(some.grants(Some("u"), "c").may_publish("a") && !some.grants(None, "c").may_publish("a"));
+    }
 }

@@ -46,7 +46,11 @@ impl Throttle {
     pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Wait> {
         let record = self.addresses.get(&network(address))?;
         let failures = record.failures_at(now);
-        let longest = if address.is_loopback() { LONGEST_HERE } else { LONGEST };
+        let longest = if address.is_loopback() {
+            LONGEST_HERE
+        } else {
+            LONGEST
+        };
         let doubled = FIRST * 2u32.saturating_pow(failures.checked_sub(1)?.min(16));
         Some(Wait {
             delay: doubled.min(longest),
@@ -79,7 +83,8 @@ impl Throttle {
 impl Record {
     fn failures_at(&self, now: Instant) -> u32 {
         let quiet = now.saturating_duration_since(self.last).as_secs() / FORGIVEN.as_secs();
-        self.failures.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
+        self.failures
+            .saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
     }
 }
 
@@ -88,5 +93,80 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
         v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn delays(address: IpAddr) -> Vec<u64> {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let millis = |throttle: &Throttle| {
+            throttle
+                .wait(address, now)
+                .map_or(0, |wait| wait.delay.as_millis())
+        };
+        (0..8)
+            .map(|_| {
+                let delay = millis(&throttle);
+                throttle.failed(address, now);
+                u64::try_from(delay).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_failure_doubles_what_the_next_waits() {
+        assert_eq!(
+            delays(address("10.0.0.1")),
+            [0, 100, 200, 400, 800, 1600, 2000, 2000]
+        );
+        assert_eq!(delays(address("::1")), [0, 100, 200, 250, 250, 250, 250, 250]);
+    }
+
+    #[test]
+    fn others_wait_for_nothing_but_a_network_is_one() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for bad in ["10.0.0.1", "2001:db8::1"] {
+            throttle.failed(address(bad), now);
+        }
+        assert!(throttle.wait(address("10.0.0.2"), now).is_none());
+        assert!(throttle.wait(address("::ffff:10.0.0.1"), now).is_some());
+        assert!(throttle.wait(address("2001:db8::ffff"), now).is_some());
+        assert!(throttle.wait(address("2001:db8:0:1::1"), now).is_none());
+    }
+
+    #[test]
+    fn what_failed_is_forgiven() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        (0..100).for_each(|_| throttle.failed(address("10.0.0.1"), now));
+        let later = now + FORGIVEN * COUNTED;
+        assert!(throttle.wait(address("10.0.0.1"), later - FORGIVEN).is_some());
+        assert!(throttle.wait(address("10.0.0.1"), later).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_table_is_bounded(start: u32, steps in prop::collection::vec(0u32..100, 0..50)) {
+            let (mut throttle, mut now) = (Throttle::default(), Instant::now());
+            for n in 0..2 * u32::try_from(MOST).unwrap() {
+                throttle.failed(IpAddr::V4(start.wrapping_add(n).into()), now);
+            }
+            prop_assert!(throttle.addresses.len() <= MOST);
+            for step in steps {
+                now += Duration::from_millis(step.into());
+                throttle.failed(IpAddr::V4(step.into()), now);
+                prop_assert!(throttle.addresses.len() <= MOST);
+                let delay = throttle.wait(IpAddr::V4(step.into()), now).unwrap().delay;
+                prop_assert!(FIRST <= delay && delay <= LONGEST);
+            }
+        }
     }
 }
