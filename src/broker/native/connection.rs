@@ -27,6 +27,8 @@ const TURN: usize = 256;
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     pub(super) anonymous: bool,
+    /// Whether names and passwords are looked at.
+    pub(super) users: bool,
     pub(super) mount: Option<ByteString>,
 }
 
@@ -97,7 +99,7 @@ pub(super) async fn welcome(
         Ok(Packet::Connect(connect)) => *connect,
         Ok(_) => return Err(Ended::Fault(Fault::protocol("the first packet is not a CONNECT"))),
         Err(Ended::Fault(fault)) => {
-            refuse_unread(&mut stream, &decoder, fault).await;
+            refuse_unread(&mut stream, decoder.version(), fault).await;
             return Err(Ended::Fault(fault));
         }
         Err(ended) => return Err(ended),
@@ -180,7 +182,7 @@ async fn authenticate(
     };
     match &connect.user {
         Some(name) => {
-            if access.has_users() {
+            if door.users {
                 if !access.authenticate(peer.ip(), name, connect.password.as_deref()).await {
                     return Err(not("a wrong name or password"));
                 }
@@ -207,12 +209,12 @@ async fn refuse(stream: &mut Stream, encoder: &Encoder, refusal: Refusal) {
 }
 
 /// Answers a CONNECT that can't be read, as far as its version is known.
-async fn refuse_unread(stream: &mut Stream, decoder: &Decoder, fault: Fault) {
+async fn refuse_unread(stream: &mut Stream, version: Option<Version>, fault: Fault) {
     let refusal = Refusal {
         code: fault.code,
         why: fault.what,
     };
-    match (decoder.version(), fault.code) {
+    match (version, fault.code) {
         (Some(Version::V5), _) => refuse(stream, &Encoder::new(Version::V5, true), refusal).await,
         // The older versions have codes for these alone.
         (_, reason::UNSUPPORTED_VERSION) | (Some(_), reason::CLIENT_ID_NOT_VALID) => {

@@ -50,6 +50,12 @@ pub(super) struct Shared {
     committed: Arc<AtomicU64>,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         // A panic in the hub ends the process (its task is joined): nobody goes on with what it left.
@@ -73,6 +79,7 @@ impl Room {
             socket.limit(config.max_packet_size);
             let door = Door {
                 anonymous: config.anonymous_at(&listener),
+                users: config.has_users(),
                 mount: listener.mount_point.as_deref().map(ByteString::from),
             };
             sockets.push((socket, door, listener.max_connections));

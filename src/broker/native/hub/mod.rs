@@ -20,10 +20,9 @@ mod sys;
 mod timers;
 mod tree;
 
-pub(crate) use connect::{Arrival, Refusal};
+pub(crate) use connect::{Arrival, Refusal, Seated};
 pub(crate) use journal::Journal;
 pub(crate) use outlet::{End, Outlet};
-pub(crate) use publish::Routed;
 pub(crate) use stats::Stats;
 
 use super::wire::{Fault, Packet, Scratch};
