@@ -307,7 +307,7 @@ fn browsers_and_encrypted_clients_come_in() {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.key_pair.serialize_pem()).unwrap();
-    let tls = format!("tls = {{ cert = {cert:?}, key = {key:?} }}");
+    let tls = format!("tls = {{ certfile = {cert:?}, keyfile = {key:?} }}");
     for (websocket, encrypted) in [(true, false), (false, true), (true, true)] {
         let listener = format!(
             "[[broker.listener]]\naddress = '127.0.0.1:0'\ntransport = '{}'\n{}",

@@ -18,9 +18,7 @@ fn flood(qos: u8) {
             "[[port]]\nname = {name:?}\npath = {path:?}\n[[port.publish]]\ntopic = 'flood/{{port}}'\nqos = {qos}\n",
         );
     }
-    // Room in the log for all of it: a reader that the machine keeps from its turn for longer than publishers
-    // wait is another test's matter.
-    let daemon = Setup::new(&ports).broker("segments = 64").start();
+    let daemon = Setup::new(&ports).start();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     daemon.wait_ports(&names, "open");
     let mut client = daemon.client("reader");
@@ -68,7 +66,7 @@ fn a_subscriber_that_loses_messages_because_it_is_slow_is_warned_of() {
         "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
         device.path()
     ))
-    .broker("segment-size = 1024\nsegments = 2")
+    .broker("engine = 'rumqttd'\nrumqttd = { segment-size = 1024, segments = 2 }")
     .start();
     daemon.wait_ports(&["loud"], "open");
     let mut client = daemon.client("slow");
