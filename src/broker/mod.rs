@@ -52,20 +52,39 @@ pub enum Qos {
 /// An MQTT broker inside this process, with its listeners.
 #[derive(Debug)]
 pub struct Broker {
-    room: rumqttd::Room,
+    room: Room,
+}
+
+/// The engine that was chosen.
+#[derive(Debug)]
+enum Room {
+    Native(native::Room),
+    Rumqttd(rumqttd::Room),
+}
+
+/// Does the same with either.
+macro_rules! with {
+    ($kind:ident, $room:expr, $name:ident => $act:expr) => {
+        match $room {
+            $kind::Native($name) => $act,
+            $kind::Rumqttd($name) => $act,
+        }
+    };
 }
 
 impl Broker {
     /// Starts the broker and binds every listener; where one cannot be, nothing is left running.
     pub async fn start(config: &Config) -> Result<Broker, StartError> {
         match config.engine {
-            Engine::Rumqttd => rumqttd::Room::start(config).await.map(|room| Broker { room }),
+            Engine::Native => native::Room::start(config).await.map(Room::Native),
+            Engine::Rumqttd => rumqttd::Room::start(config).await.map(Room::Rumqttd),
         }
+        .map(|room| Broker { room })
     }
 
     /// Where clients may connect: the addresses really bound, in the configuration's order.
     pub fn addresses(&self) -> &[Bound] {
-        self.room.addresses()
+        with!(Room, &self.room, room => room.addresses())
     }
 
     /// A way in and out for one port: what it publishes, and what comes in for `filters`.
@@ -77,75 +96,110 @@ impl Broker {
         filters: &[(Filter, Qos)],
         depth: usize,
     ) -> Result<(Publisher, Subscriber), LinkError> {
-        let (publisher, subscriber) = self.room.link(name, filters, depth).await?;
-        Ok((Publisher { room: publisher }, Subscriber { room: subscriber }))
+        Ok(match &self.room {
+            Room::Native(room) => {
+                let (publisher, subscriber) = room.link(name, filters, depth).await?;
+                let publisher = Publisher {
+                    room: PublisherRoom::Native(publisher),
+                };
+                let subscriber = Subscriber {
+                    room: SubscriberRoom::Native(subscriber),
+                };
+                (publisher, subscriber)
+            }
+            Room::Rumqttd(room) => {
+                let (publisher, subscriber) = room.link(name, filters, depth).await?;
+                let publisher = Publisher {
+                    room: PublisherRoom::Rumqttd(publisher),
+                };
+                let subscriber = Subscriber {
+                    room: SubscriberRoom::Rumqttd(subscriber),
+                };
+                (publisher, subscriber)
+            }
+        })
     }
 
     /// Waits until the broker is no more, which is never while all is well.
     pub async fn died(&self) -> Died {
-        self.room.died().await
+        with!(Room, &self.room, room => room.died().await)
     }
 
     /// Sends something across the broker and says how long it took; a broker that doesn't answer is dead.
     pub async fn probe(&self) -> Result<Duration, Died> {
-        self.room.probe().await
+        with!(Room, &self.room, room => room.probe().await)
     }
 
     /// Messages that the broker dropped because a network subscriber lagged too far, since the process
     /// began. Counted only where [`report`] is part of the `tracing` subscriber.
     pub fn lost(&self) -> u64 {
-        rumqttd::lost()
+        match &self.room {
+            Room::Native(room) => room.lost(),
+            Room::Rumqttd(_) => rumqttd::lost(),
+        }
     }
 
     /// Closes the listeners, in bounded time: their addresses are free again.
     pub async fn stop(self) {
-        self.room.stop().await;
+        with!(Room, self.room, room => room.stop().await);
     }
 }
 
 /// The publishing half of a link. What goes in here comes out in order.
 #[derive(Debug)]
 pub struct Publisher {
-    room: rumqttd::Publisher,
+    room: PublisherRoom,
+}
+
+#[derive(Debug)]
+enum PublisherRoom {
+    Native(native::Publisher),
+    Rumqttd(rumqttd::Publisher),
 }
 
 impl Publisher {
     /// Publishes without waiting, or gives the message back.
     pub fn offer(&mut self, message: Message) -> Result<(), Refused> {
-        self.room.offer(message)
+        with!(PublisherRoom, &mut self.room, room => room.offer(message))
     }
 
     /// Publishes, and waits first while the broker is behind. Cancelled, it has not published.
     pub async fn publish(&mut self, message: Message) -> Result<(), PublishError> {
-        self.room.publish(message).await
+        with!(PublisherRoom, &mut self.room, room => room.publish(message).await)
     }
 
     /// Waits until the broker has taken everything that was published here. Safe to cancel.
     pub async fn flush(&mut self) -> Result<(), Died> {
-        self.room.flush().await
+        with!(PublisherRoom, &mut self.room, room => room.flush().await)
     }
 
     /// Messages that the broker has not taken yet.
     pub fn depth(&self) -> usize {
-        self.room.depth()
+        with!(PublisherRoom, &self.room, room => room.depth())
     }
 }
 
 /// The receiving half of a link.
 #[derive(Debug)]
 pub struct Subscriber {
-    room: rumqttd::Subscriber,
+    room: SubscriberRoom,
+}
+
+#[derive(Debug)]
+enum SubscriberRoom {
+    Native(native::Subscriber),
+    Rumqttd(rumqttd::Subscriber),
 }
 
 impl Subscriber {
     /// The next message of the link's filters. Safe to cancel.
     pub async fn next(&mut self) -> Result<Message, Died> {
-        self.room.next().await
+        with!(SubscriberRoom, &mut self.room, room => room.next().await)
     }
 
     /// Messages that went because nobody took them in time: the oldest first.
     pub fn dropped(&self) -> u64 {
-        self.room.dropped()
+        with!(SubscriberRoom, &self.room, room => room.dropped())
     }
 }
 
@@ -204,6 +258,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Users, rules, or their files.
+    #[error("who may connect can't be read")]
+    Access(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The broker did not answer its first probe.
     #[error("the broker did not come up")]
     Dead(#[from] Died),

@@ -3,10 +3,12 @@
 //! The rules are those of MQTT 3.1.1 and 5.0, section 4.7.
 
 mod braces;
+mod compare;
 mod config;
 mod template;
 
 pub(crate) use braces::{Part, split};
+pub(crate) use compare::{covers, intersection, matches};
 
 pub use braces::BraceError;
 pub use template::{RenderError, Template, TemplateError};
@@ -143,22 +145,7 @@ impl Filter {
     }
 
     fn overlaps_text(&self, other: &str) -> bool {
-        let wild = |text: &str| text.starts_with(['+', '#']);
-        let system = |text: &str| text.starts_with('$');
-        let own = self.as_str();
-        if wild(own) && system(other) || system(own) && wild(other) {
-            return false;
-        }
-        let (mut left, mut right) = (own.split('/'), other.split('/'));
-        loop {
-            match (left.next(), right.next()) {
-                (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-                (None, _) | (_, None) => return false,
-                (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
-                (Some(a), Some(b)) if a == b => {}
-                (Some(_), Some(_)) => return false,
-            }
-        }
+        compare::overlap(self.as_str(), other)
     }
 }
 

@@ -1,6 +1,173 @@
 //! Our own broker, in the runtime of the gateway: a frame reaches a subscriber's socket without a change of thread.
+//!
+//! `hub/` is the state machine, `wire/` the packets, `listen/` the sockets, `store/` the disk, `access/` the rules.
+//! What stands here joins them: one lock around the hub, a task per connection, and one for the clock.
 
 mod access;
+mod connection;
+mod hub;
+mod inbox;
+mod link;
 mod listen;
 mod message;
+mod serve;
 mod store;
+mod wire;
+
+pub(super) use link::{Publisher, Subscriber};
+
+use super::{Bound, Config, Died, LinkError, Qos, StartError};
+use crate::topic::Filter;
+use access::Access;
+use bytestring::ByteString;
+use connection::Door;
+use hub::{Hub, Settings};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long connections may take to write what they have when the broker stops.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A running broker.
+pub(super) struct Room {
+    addresses: Vec<Bound>,
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// What all tasks of the broker share.
+pub(super) struct Shared {
+    hub: Mutex<Hub>,
+    access: Arc<Access>,
+    max_packet: usize,
+    max_connections: usize,
+    /// The highest ticket of the store whose changes are safe.
+    committed: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        // A panic in the hub ends the process (its task is joined): nobody goes on with what it left.
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+}
+
+impl Room {
+    pub(super) async fn start(config: &Config) -> Result<Room, StartError> {
+        if let Some(fault) = config.validate().into_iter().next() {
+            return Err(StartError::Config(fault));
+        }
+        let access = Arc::new(Access::load(config).map_err(|error| StartError::Access(error.into()))?);
+        let mut sockets = Vec::new();
+        for listener in config.listeners() {
+            let mut socket = listen::bind(&listener, config.set_tcp_nodelay).await?;
+            socket.limit(config.max_packet_size);
+            let door = Door {
+                anonymous: config.anonymous_at(&listener),
+                users: config.has_users(),
+                mount: listener.mount_point.as_deref().map(ByteString::from),
+            };
+            sockets.push((socket, door, listener.max_connections));
+        }
+        let mut hub = Hub::new(Settings::from(config), Instant::now());
+        let rules = access.clone();
+        hub.rule(Arc::new(move |user, client| rules.grants(user, client)));
+        let clock = hub.clock();
+        let shared = Arc::new(Shared {
+            hub: Mutex::new(hub),
+            access,
+            max_packet: config.max_packet_size,
+            max_connections: config.max_connections,
+            committed: Arc::default(),
+        });
+        let mut tasks = JoinSet::new();
+        let (stop, stopped) = watch::channel(false);
+        tasks.spawn(serve::clock(shared.clone(), clock));
+        let addresses = sockets.iter().map(|(socket, ..)| socket.bound().clone()).collect();
+        let rate = serve::Rate::new(config.max_connect_rate);
+        for (socket, door, most) in sockets {
+            let bounds = serve::Bounds {
+                within: config.connect_timeout.0,
+                most,
+                rate: rate.clone(),
+            };
+            tasks.spawn(serve::listen(socket, door, bounds, shared.clone(), stopped.clone()));
+        }
+        Ok(Room {
+            addresses,
+            shared,
+            tasks,
+            stop,
+        })
+    }
+
+    pub(super) fn addresses(&self) -> &[Bound] {
+        &self.addresses
+    }
+
+    pub(super) async fn link(
+        &self,
+        name: &str,
+        filters: &[(Filter, Qos)],
+        depth: usize,
+    ) -> Result<(Publisher, Subscriber), LinkError> {
+        Ok(link::make(&self.shared, name, filters, depth))
+    }
+
+    /// A broker in our own runtime does not die alone: its tasks are in the watch of `probe`.
+    pub(super) async fn died(&self) -> Died {
+        std::future::pending().await
+    }
+
+    /// The lock is free, and the tasks that accept connections are there.
+    pub(super) async fn probe(&self) -> Result<Duration, Died> {
+        let begin = Instant::now();
+        if self.shared.hub.is_poisoned() || self.tasks.len() < self.addresses.len() + 1 {
+            return Err(Died::Cut);
+        }
+        // The turn of all who are ready comes first.
+        tokio::task::yield_now().await;
+        drop(self.shared.hub());
+        Ok(begin.elapsed())
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.shared.hub().stats().dropped
+    }
+
+    /// Says good-bye to the clients, closes the listeners, and writes what is to be kept.
+    pub(super) async fn stop(mut self) {
+        {
+            let mut hub = self.shared.hub();
+            hub.close_all(wire::reason::SERVER_SHUTTING_DOWN, "the broker stops");
+            hub.flush_lazy();
+        }
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LINGER, all).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}

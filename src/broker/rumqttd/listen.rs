@@ -1,6 +1,6 @@
 //! The listeners: rumqttd's servers in our runtime, bound before `start` returns.
 
-use super::super::{Bound, Config, Died, Listener, StartError, Transport};
+use super::super::{Address, Bound, Config, Died, Listener, StartError, Transport};
 use ::rumqttd::protocol::Protocol;
 use ::rumqttd::{ConnectionSettings, LinkType, Server, ServerSettings, TlsConfig};
 use std::error::Error;

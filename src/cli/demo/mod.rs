@@ -146,7 +146,8 @@ async fn play(
         .broker()
         .addresses()
         .first()
-        .map_or(address, |bound| bound.address);
+        .and_then(|bound| bound.address.tcp())
+        .unwrap_or(address);
     let everything = Filter::parse("#").expect("a filter by MQTT's rules");
     let linked = gateway
         .broker()

@@ -92,6 +92,10 @@ async fn tls_carries_messages() {
     let tls = Tls {
         certfile: folder.path().join("cert.pem"),
         keyfile: folder.path().join("key.pem"),
+        cafile: None,
+        crlfile: None,
+        require_certificate: false,
+        use_identity_as_username: false,
     };
     let mut listener = Listener::loopback(0, Version::V3);
     listener.tls = Some(tls.clone());

@@ -1,0 +1,378 @@
+//! Clients that come and go: sessions begun, gone on with, taken over, ended; and their wills.
+
+use super::super::access::Grants;
+use super::super::message::Message;
+use super::super::wire::{Connack, Connect, Fault, Version, Will, reason};
+use super::outlet::{End, Outlet};
+use super::session::{Connection, Endpoint, FOR_EVER, Session};
+use super::{Hub, Key, Seat, Timer, filter};
+use crate::broker::Qos;
+use bytestring::ByteString;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A client that has said who it is, and has been found to be it.
+pub(crate) struct Arrival {
+    pub(crate) connect: Connect,
+    /// The name it is known by: of its password, or its certificate.
+    pub(crate) user: Option<ByteString>,
+    /// What it may do, by its client id: the hub may have to give it one first.
+    pub(crate) grants: Box<dyn FnOnce(&str) -> Grants + Send>,
+    /// The mount point of its listener.
+    pub(crate) mount: Option<ByteString>,
+    pub(crate) outlet: Arc<Outlet>,
+}
+
+/// A client that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seated {
+    pub(crate) seat: Seat,
+    /// Its client id, given or its own.
+    pub(crate) client: ByteString,
+    /// In seconds; 0: none.
+    pub(crate) keep_alive: u16,
+}
+
+/// Why a client is not taken in: the reason code of MQTT 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: u8,
+    pub(crate) why: &'static str,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The client said good-bye: no will.
+    Clean,
+    /// It is gone, or asked for its will.
+    Lost,
+    /// Another connection of the same client goes on with the session.
+    TakenOver,
+}
+
+const fn refuse<T>(code: u8, why: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { code, why })
+}
+
+impl Hub {
+    /// Takes a client in, or refuses it; the CONNACK of one that is taken in is in its outlet.
+    pub(crate) fn arrive(&mut self, arrival: Arrival, now: Instant) -> Result<Seated, Refusal> {
+        let Arrival {
+            connect,
+            user,
+            grants,
+            mount,
+            outlet,
+        } = arrival;
+        let five = connect.version.is_five();
+        if connect.auth_method.is_some() {
+            let why = "there is no enhanced authentication here";
+            return refuse(reason::BAD_AUTHENTICATION_METHOD, why);
+        }
+        let assigned = connect.client.is_empty();
+        let client = if assigned { self.given_id(&connect)? } else { connect.client.clone() };
+        let will = match connect.will {
+            Some(will) => Some(self.checked_will(will, mount.as_ref())?),
+            None => None,
+        };
+        let (keep_alive, server_keep_alive) = self.keep_alive(connect.version, connect.keep_alive)?;
+        let expiry = match self.settings.longest_expiry {
+            Some(longest) => connect.expiry.min(longest),
+            None => connect.expiry,
+        };
+
+        let known = self.clients.get(&client).copied();
+        if let Some(key) = known {
+            self.take_over(key, connect.clean || expiry == 0, now);
+        }
+        // Its session may have ended with that.
+        let mut known = self.clients.get(&client).copied();
+        if let Some(key) = known.filter(|_| connect.clean) {
+            self.end_session(key, now);
+            known = None;
+        }
+        let session_present = known.is_some();
+        let key = known.unwrap_or_else(|| {
+            let key = self.sessions.insert(Session::new(client.clone(), Endpoint::Away));
+            self.clients.insert(client.clone(), key);
+            self.offline += 1;
+            key
+        });
+
+        self.serial += 1;
+        let seat = Seat {
+            key,
+            serial: self.serial,
+        };
+        let window = connect.receive_maximum.min(self.settings.max_inflight);
+        let session = &mut self.sessions[key];
+        session.user = user;
+        session.grants = grants(&client);
+        session.expiry = expiry;
+        session.will = will;
+        session.mount = mount;
+        session.away_since = None;
+        session.endpoint = Endpoint::Net(Connection {
+            serial: self.serial,
+            outlet: outlet.clone(),
+            window: window.into(),
+            longest: connect.maximum_packet.map_or(usize::MAX, |most| most as usize),
+            aliases_in: Vec::new(),
+            aliases_out: HashMap::new(),
+            aliases_most: connect.alias_maximum,
+        });
+        if let Some(due) = session.forget_due.take() {
+            self.timers.remove(&(due, Timer::Forget(key)));
+        }
+        if let Some(due) = session.will_due.take() {
+            // MQTT-3.1.3-9: the client is back before its delay was over.
+            self.timers.remove(&(due, Timer::Will(key)));
+        }
+        self.offline -= 1;
+        self.connected += 1;
+        self.stats.most_connected = self.stats.most_connected.max(self.connected);
+        self.record_session(key, now);
+
+        let most_packet = u32::try_from(self.settings.max_packet).unwrap_or(u32::MAX);
+        let ack = Connack {
+            session_present,
+            assigned_client: assigned.then(|| client.clone()),
+            server_keep_alive,
+            receive_maximum: NonZeroU16::new(self.settings.max_inflight),
+            maximum_packet: Some(most_packet),
+            alias_maximum: self.settings.max_alias,
+            maximum_qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
+                [usize::from(self.settings.max_qos.min(2))],
+            retain_available: self.settings.retain,
+            expiry: (five && expiry != connect.expiry).then_some(expiry),
+            ..Connack::default()
+        };
+        self.say(key, |outlet, out| outlet.encoder.connack(&ack, out));
+        self.resume(key, now);
+        Ok(Seated {
+            seat,
+            client,
+            keep_alive,
+        })
+    }
+
+    /// An id for a client that has none.
+    fn given_id(&self, connect: &Connect) -> Result<ByteString, Refusal> {
+        let allowed = self.settings.zero_length_clientid && connect.version != Version::V31;
+        if !allowed || !connect.clean {
+            return refuse(reason::CLIENT_ID_NOT_VALID, "an empty client id");
+        }
+        // Not to be guessed: who takes an id takes its session.
+        let random = || RandomState::new().build_hasher().finish();
+        let prefix = &self.settings.auto_id_prefix;
+        Ok(format!("{prefix}{:016x}{:016x}", random(), random()).into())
+    }
+
+    fn checked_will(&self, mut will: Will, mount: Option<&ByteString>) -> Result<Will, Refusal> {
+        if will.qos as u8 > self.settings.max_qos {
+            return refuse(reason::QOS_NOT_SUPPORTED, "the will's quality of service is too high");
+        }
+        if will.retain && !self.settings.retain {
+            return refuse(reason::RETAIN_NOT_SUPPORTED, "the will is to be retained, and nothing is here");
+        }
+        let too_large = self.settings.message_size != 0 && will.payload.len() > self.settings.message_size;
+        if too_large {
+            return refuse(reason::PACKET_TOO_LARGE, "the will's payload is too large");
+        }
+        if !filter::topic_has_few_levels(&will.topic) {
+            return refuse(reason::TOPIC_NAME_INVALID, "the will's topic has too many levels");
+        }
+        if let Some(mount) = mount {
+            will.topic = format!("{mount}{}", will.topic).into();
+        }
+        Ok(will)
+    }
+
+    /// The keep alive that holds, and what an MQTT 5 client is told of it.
+    fn keep_alive(&self, version: Version, asked: u16) -> Result<(u16, Option<u16>), Refusal> {
+        let most = self.settings.max_keepalive;
+        if most == 0 || asked != 0 && asked <= most {
+            return Ok((asked, None));
+        }
+        if version.is_five() {
+            return Ok((most, Some(most)));
+        }
+        refuse(reason::CLIENT_ID_NOT_VALID, "the keep alive is longer than is allowed")
+    }
+
+    /// Ends the connection of a client that has come again.
+    fn take_over(&mut self, key: Key, session_ends: bool, now: Instant) {
+        let Some(connection) = self.sessions[key].connection() else {
+            return;
+        };
+        let end = End {
+            code: reason::SESSION_TAKEN_OVER,
+            why: "another connection has its client id",
+        };
+        connection.outlet.close(end, Some(end.why));
+        let how = if session_ends { How::Lost } else { How::TakenOver };
+        self.depart(key, how, now);
+    }
+
+    /// A client's DISCONNECT.
+    pub(super) fn disconnect(
+        &mut self,
+        seat: Seat,
+        code: u8,
+        expiry: Option<u32>,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let longest = self.settings.longest_expiry;
+        let session = &mut self.sessions[seat.key];
+        if let Some(expiry) = expiry {
+            // MQTT-3.14.2-2 (and section 3.14.2.2.2).
+            if session.expiry == 0 && expiry != 0 {
+                return Err(Fault::protocol("a session expiry, after none in the CONNECT"));
+            }
+            session.expiry = longest.map_or(expiry, |longest| expiry.min(longest));
+        }
+        let how = if code == reason::DISCONNECT_WITH_WILL { How::Lost } else { How::Clean };
+        self.depart(seat.key, how, now);
+        Ok(())
+    }
+
+    /// A connection has ended without a good-bye.
+    pub(crate) fn lost(&mut self, seat: Seat, now: Instant) {
+        if self.sits(seat) {
+            self.depart(seat.key, How::Lost, now);
+        }
+    }
+
+    /// A connection has broken the rules, or the keep alive is over: says so, where the version can. The connection
+    /// ends when that is written.
+    pub(crate) fn fail(&mut self, seat: Seat, fault: Fault, now: Instant) {
+        if !self.sits(seat) {
+            return;
+        }
+        if let Some(connection) = self.sessions[seat.key].connection() {
+            let end = End {
+                code: fault.code,
+                why: fault.what,
+            };
+            connection.outlet.close(end, Some(fault.what));
+        }
+        self.depart(seat.key, How::Lost, now);
+    }
+
+    /// The connection is no more; the session may be.
+    fn depart(&mut self, key: Key, how: How, now: Instant) {
+        let session = &mut self.sessions[key];
+        session.endpoint = Endpoint::Away;
+        session.pressure.release();
+        session.pressure.slow = false;
+        if let Some(since) = session.pressure.since.take() {
+            self.timers.remove(&(since + super::deliver::PATIENCE, Timer::Patience(key)));
+        }
+        self.connected -= 1;
+        self.offline += 1;
+        if how == How::Clean {
+            session.will = None;
+        }
+        if session.expiry == 0 {
+            return self.end_session(key, now);
+        }
+        let (expiry, delay) = (session.expiry, session.will.as_ref().map(|will| will.delay));
+        if !self.settings.queue_zero {
+            session.queue.remove(|waiting| waiting.qos == Qos::AtMostOnce);
+        }
+        self.pass_on(key, false, now);
+        match delay {
+            Some(0) => self.publish_will(key, now),
+            // The session goes on at once: its will is not due (MQTT 5 section 3.1.2.5).
+            Some(_) if how == How::TakenOver => self.sessions[key].will = None,
+            Some(delay) => {
+                let due = now + Duration::from_secs(delay.min(expiry).into());
+                self.sessions[key].will_due = Some(due);
+                self.arm(due, Timer::Will(key));
+            }
+            None => {}
+        }
+        if expiry != FOR_EVER {
+            let due = now + Duration::from_secs(expiry.into());
+            self.sessions[key].forget_due = Some(due);
+            self.arm(due, Timer::Forget(key));
+        }
+        self.sessions[key].away_since = Some(now);
+        self.record_session(key, now);
+        if how != How::TakenOver {
+            self.bound_offline(now);
+        }
+    }
+
+    /// Forgets the session that has been away longest, where there are too many.
+    fn bound_offline(&mut self, now: Instant) {
+        let most = self.settings.max_offline;
+        if most == 0 || self.offline <= most {
+            return;
+        }
+        let away = self.sessions.iter().filter(|(_, session)| session.is_away());
+        if let Some((key, _)) = away.min_by_key(|(_, session)| session.away_since) {
+            tracing::warn!(client = %self.sessions[key].client, "session forgotten: too many clients are away");
+            self.end_session(key, now);
+        }
+    }
+
+    /// Forgets a session whose client is away, and publishes its will if it still has one.
+    pub(super) fn end_session(&mut self, key: Key, now: Instant) {
+        self.publish_will(key, now);
+        self.pass_on(key, true, now);
+        let session = self.sessions.remove(key);
+        for subscription in session.subscriptions.values() {
+            self.tree.remove(subscription.group.as_ref(), &subscription.filter, key);
+            self.sys.unsubscribed(&subscription.filter);
+        }
+        for (due, timer) in [
+            (session.forget_due, Timer::Forget(key)),
+            (session.will_due, Timer::Will(key)),
+        ] {
+            if let Some(due) = due {
+                self.timers.remove(&(due, timer));
+            }
+        }
+        if self.clients.get(&session.client) == Some(&key) {
+            self.clients.remove(&session.client);
+        }
+        self.offline -= 1;
+        if session.stored {
+            self.record_forgotten(&session.client);
+        }
+        if self.sessions.len() < self.sessions.capacity() / 4 {
+            self.sessions.shrink_to_fit();
+        }
+    }
+
+    /// Publishes a session's will, if it has one.
+    pub(super) fn publish_will(&mut self, key: Key, now: Instant) {
+        let session = &mut self.sessions[key];
+        if let Some(due) = session.will_due.take() {
+            self.timers.remove(&(due, Timer::Will(key)));
+        }
+        let Some(will) = session.will.take() else {
+            return;
+        };
+        if !session.grants.may_publish(session.below_mount(&will.topic)) {
+            tracing::warn!(client = %session.client, topic = %will.topic.escape_debug(), "will not published: not allowed");
+            return;
+        }
+        let message = Message {
+            topic: will.topic,
+            payload: will.payload,
+            qos: will.qos,
+            retain: will.retain,
+            expires: will
+                .expiry
+                .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into()))),
+            properties: will.properties,
+        };
+        self.publish(message, Some(key), now);
+    }
+}

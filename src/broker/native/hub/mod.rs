@@ -1,0 +1,295 @@
+//! The broker's heart: sessions, subscriptions, retained messages and wills, as one state machine.
+//!
+//! It has no socket, no clock and no task: packets and the time come in, bytes go into outlets, and what must outlive
+//! the process goes to the journal. Who calls it holds the one lock around it, for no longer than a batch of packets.
+
+mod acks;
+mod connect;
+mod deliver;
+mod filter;
+mod journal;
+mod local;
+mod outlet;
+mod publish;
+mod restore;
+mod retained;
+mod session;
+mod stats;
+mod subscribe;
+mod sys;
+mod timers;
+mod tree;
+
+pub(crate) use connect::{Arrival, Refusal, Seated};
+pub(crate) use journal::Journal;
+pub(crate) use outlet::{End, Outlet};
+pub(crate) use stats::Stats;
+
+use super::wire::{Fault, Packet, Scratch};
+use crate::broker::config::{Config, WhenQueueFull};
+use bytestring::ByteString;
+use retained::Retained;
+use session::{Endpoint, Session};
+use slab::Slab;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tree::Tree;
+
+/// The place of a session.
+pub(crate) type Key = usize;
+
+/// A connection's place: valid until another connection, or none, sits there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    key: Key,
+    serial: u64,
+}
+
+/// What a connection is to do after a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Read on.
+    On,
+    /// Read nothing more until this session has caught up: ask `holds`.
+    Hold(Key),
+    /// The client has said good-bye.
+    Left,
+}
+
+/// Bounds and manners, from the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) zero_length_clientid: bool,
+    pub(crate) auto_id_prefix: String,
+    pub(crate) max_packet: usize,
+    pub(crate) message_size: usize,
+    pub(crate) max_inflight: u16,
+    pub(crate) max_queued: usize,
+    pub(crate) max_queued_bytes: usize,
+    pub(crate) drop_oldest: bool,
+    pub(crate) queue_zero: bool,
+    pub(crate) max_subscriptions: usize,
+    pub(crate) max_retained: usize,
+    pub(crate) max_offline: usize,
+    pub(crate) max_keepalive: u16,
+    pub(crate) max_alias: u16,
+    pub(crate) max_qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) check_source: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) longest_expiry: Option<u32>,
+    pub(crate) sys_interval: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Settings {
+        let seconds = |span: crate::span::Span| u32::try_from(span.0.as_secs()).unwrap_or(u32::MAX);
+        Settings {
+            zero_length_clientid: config.allow_zero_length_clientid,
+            auto_id_prefix: config.auto_id_prefix.clone(),
+            max_packet: config.max_packet_size,
+            message_size: config.message_size_limit,
+            max_inflight: config.max_inflight_messages,
+            max_queued: config.max_queued_messages,
+            max_queued_bytes: config.max_queued_bytes,
+            drop_oldest: config.when_queue_full == WhenQueueFull::DropOldest,
+            queue_zero: config.queue_qos0_messages,
+            max_subscriptions: config.max_subscriptions,
+            max_retained: config.max_retained_messages,
+            max_offline: config.max_offline_sessions,
+            max_keepalive: config.max_keepalive,
+            max_alias: config.max_topic_alias,
+            max_qos: config.max_qos,
+            retain: config.retain_available,
+            check_source: config.check_retain_source,
+            upgrade: config.upgrade_outgoing_qos,
+            longest_expiry: config.persistent_client_expiration.map(seconds),
+            sys_interval: config.sys_interval.0,
+        }
+    }
+}
+
+/// What is to happen at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A will is to be published.
+    Will(Key),
+    /// A session is to be forgotten.
+    Forget(Key),
+    /// A session that is behind has been waited for long enough.
+    Patience(Key),
+    /// The `$SYS` topics are due.
+    Sys,
+}
+
+/// What a user with a client id may do.
+pub(crate) type Rules = Arc<dyn Fn(Option<&str>, &str) -> super::access::Grants + Send + Sync>;
+
+/// The state of the broker.
+pub(crate) struct Hub {
+    settings: Settings,
+    sessions: Slab<Session>,
+    clients: HashMap<ByteString, Key>,
+    tree: Tree,
+    retained: Retained,
+    timers: BTreeSet<(Instant, Timer)>,
+    /// Told when the next timer is earlier than it was.
+    clock: Arc<tokio::sync::Notify>,
+    /// Sessions whose clients are away.
+    offline: usize,
+    connected: usize,
+    serial: u64,
+    /// What waits for the store: connections to be woken when it has written.
+    gated: Vec<Key>,
+    journal: Option<Journal>,
+    /// What a client may do, for those who published what is retained.
+    grants: Option<Rules>,
+    stats: Stats,
+    sys: sys::Sys,
+    scratch: Scratch,
+    hits: Vec<publish::Hit>,
+}
+
+impl Hub {
+    /// A broker that knows nobody.
+    pub(crate) fn new(settings: Settings, now: Instant) -> Hub {
+        Hub {
+            sys: sys::Sys::new(now),
+            settings,
+            sessions: Slab::new(),
+            clients: HashMap::new(),
+            tree: Tree::default(),
+            retained: Retained::default(),
+            timers: BTreeSet::new(),
+            clock: Arc::default(),
+            offline: 0,
+            connected: 0,
+            serial: 0,
+            gated: Vec::new(),
+            journal: None,
+            grants: None,
+            stats: Stats::default(),
+            scratch: Scratch::default(),
+            hits: Vec::new(),
+        }
+    }
+
+    /// Who published what is retained must still be allowed to, by these rules.
+    pub(crate) fn rule(&mut self, grants: Rules) {
+        self.grants = Some(grants);
+    }
+
+    /// Counters.
+    pub(crate) fn stats(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    /// Woken when `next_timer` is earlier than it was.
+    pub(crate) fn clock(&self) -> Arc<tokio::sync::Notify> {
+        self.clock.clone()
+    }
+
+    /// Whether this connection still sits where it sat.
+    fn sits(&self, seat: Seat) -> bool {
+        self.sessions
+            .get(seat.key)
+            .and_then(Session::connection)
+            .is_some_and(|connection| connection.serial == seat.serial)
+    }
+
+    /// A packet of a connection. A fault ends it: say `fail`, and it has been said to the client.
+    pub(crate) fn handle(&mut self, seat: Seat, packet: Packet, now: Instant) -> Result<Flow, Fault> {
+        if !self.sits(seat) {
+            return Ok(Flow::On);
+        }
+        let key = seat.key;
+        self.stats.messages_received += 1;
+        match packet {
+            Packet::Publish(publish) => return self.published(key, publish, now),
+            Packet::Puback(id) => self.puback(key, id, now)?,
+            Packet::Pubrec(id, code) => self.pubrec(key, id, code, now)?,
+            Packet::Pubrel(id) => self.pubrel(key, id),
+            Packet::Pubcomp(id) => self.pubcomp(key, id, now)?,
+            Packet::Subscribe { id, filters } => self.subscribe(key, id, filters, now)?,
+            Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters),
+            Packet::Pingreq => self.say(key, |outlet, out| outlet.encoder.pingresp(out)),
+            Packet::Disconnect { code, expiry } => {
+                self.disconnect(seat, code, expiry, now)?;
+                return Ok(Flow::Left);
+            }
+            Packet::Connect(_) => return Err(Fault::protocol("a second CONNECT")),
+            Packet::Auth => return Err(Fault::protocol("an AUTH without an authentication method")),
+        }
+        Ok(Flow::On)
+    }
+
+    /// Puts an answer into a session's outlet. It waits for what has been recorded so far.
+    fn say(&mut self, key: Key, write: impl FnOnce(&Outlet, &mut bytes::BytesMut)) {
+        let Some(connection) = self.sessions.get(key).and_then(Session::connection) else {
+            return;
+        };
+        let outlet = &connection.outlet;
+        let mut state = outlet.lock();
+        if state.end().is_some() {
+            return;
+        }
+        if let Some(ticket) = self.journal.as_ref().and_then(Journal::due) {
+            state.mark(ticket);
+            if self.gated.last() != Some(&key) {
+                self.gated.push(key);
+            }
+        }
+        write(outlet, &mut state.out);
+        state.wake();
+        self.stats.messages_sent += 1;
+    }
+
+    /// Whether a publisher is still to wait for the session that held it; if so, it will be woken.
+    pub(crate) fn holds(&mut self, by: Key, waker: &std::task::Waker) -> bool {
+        let Some(session) = self.sessions.get_mut(by).filter(|session| session.pressure.holds()) else {
+            return false;
+        };
+        if !session.pressure.waiting.iter().any(|known| known.will_wake(waker)) {
+            session.pressure.waiting.push(waker.clone());
+        }
+        true
+    }
+
+    /// The same, without being woken.
+    pub(crate) fn is_held(&self, by: Key) -> bool {
+        self.sessions.get(by).is_some_and(|session| session.pressure.holds())
+    }
+
+    /// Hands what has been recorded to the store. To be said when a batch of packets is done.
+    pub(crate) fn settle(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.commit();
+        }
+    }
+
+    /// The store has written: those that waited for it may go on.
+    pub(crate) fn written(&mut self) {
+        for key in std::mem::take(&mut self.gated) {
+            if let Some(connection) = self.sessions.get(key).and_then(Session::connection) {
+                connection.outlet.wake();
+            }
+        }
+    }
+
+    /// Ends all connections: the broker stops.
+    pub(crate) fn close_all(&mut self, code: u8, why: &'static str) {
+        for (_, session) in &self.sessions {
+            match &session.endpoint {
+                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, None),
+                Endpoint::Local(inbox) => inbox.close(),
+                Endpoint::Away => {}
+            }
+        }
+    }
+
+    /// How many network clients are connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.connected
+    }
+}

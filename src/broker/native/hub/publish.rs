@@ -1,0 +1,288 @@
+//! A message on its way in: what it must be, who gets it, and whether it is kept.
+
+use super::super::message::Message;
+use super::super::wire::{Ack, Fault, Publish, reason};
+use super::retained::Kept;
+use super::session::{Endpoint, Share};
+use super::tree::{Found, Group};
+use super::{Flow, Hub, Key, filter};
+use crate::broker::Qos;
+use bytes::Bytes;
+use bytestring::ByteString;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Routed {
+    /// Whether somebody is subscribed to its topic.
+    pub(crate) matched: bool,
+    /// A receiver that is behind, and is worth waiting for.
+    pub(crate) held_by: Option<Key>,
+}
+
+/// A subscription that a message is for.
+#[derive(Debug, Clone)]
+pub(super) struct Hit {
+    pub(super) key: Key,
+    pub(super) qos: Qos,
+    pub(super) as_published: bool,
+    pub(super) id: Option<NonZeroU32>,
+    pub(super) share: Option<Arc<Share>>,
+}
+
+/// A message, and its copy for those who must wait for it.
+pub(super) struct Publication {
+    pub(super) message: Message,
+    shared: Option<Arc<Message>>,
+}
+
+impl Publication {
+    pub(super) fn new(message: Message) -> Publication {
+        Publication {
+            message,
+            shared: None,
+        }
+    }
+
+    /// A copy of its own: the message itself is a part of what came from the socket in one read, which would be kept
+    /// as long.
+    pub(super) fn share(&mut self) -> Arc<Message> {
+        let message = &self.message;
+        let shared = self.shared.get_or_insert_with(|| {
+            let topic = match &message.topic {
+                topic if topic.is_empty() => ByteString::new(),
+                topic => ByteString::from(&**topic),
+            };
+            Arc::new(Message {
+                topic,
+                payload: Bytes::copy_from_slice(&message.payload),
+                ..message.clone()
+            })
+        });
+        shared.clone()
+    }
+}
+
+impl Hub {
+    /// A client's PUBLISH.
+    pub(super) fn published(&mut self, key: Key, publish: Publish, now: Instant) -> Result<Flow, Fault> {
+        self.stats.publishes_received += 1;
+        self.stats.publish_bytes_received += publish.payload.len() as u64;
+        let topic = self.named(key, &publish)?;
+        if publish.qos as u8 > self.settings.max_qos {
+            let (code, what) = (reason::QOS_NOT_SUPPORTED, "a quality of service that is not allowed");
+            return Err(Fault { code, what });
+        }
+        if publish.retain && !self.settings.retain {
+            let (code, what) = (reason::RETAIN_NOT_SUPPORTED, "nothing is retained here");
+            return Err(Fault { code, what });
+        }
+        if !filter::topic_has_few_levels(&topic) {
+            let (code, what) = (reason::TOPIC_NAME_INVALID, "the topic has too many levels");
+            return Err(Fault { code, what });
+        }
+        let session = &mut self.sessions[key];
+        if let (Some(id), Qos::ExactlyOnce) = (publish.id, publish.qos) {
+            if session.received.contains(&id.get()) {
+                // It has come again: it was taken the first time (section 4.3.3).
+                self.acknowledge(key, Ack::Pubrec, id, reason::SUCCESS);
+                return Ok(Flow::On);
+            }
+            if session.received.len() >= self.settings.max_inflight.into() {
+                let (code, what) =
+                    (reason::RECEIVE_MAXIMUM_EXCEEDED, "more unacknowledged messages than are allowed");
+                return Err(Fault { code, what });
+            }
+        }
+        let (code, routed) = self.route(key, topic, &publish, now);
+        let Some(id) = publish.id else {
+            return Ok(routed.held_by.map_or(Flow::On, Flow::Hold));
+        };
+        let kind = if publish.qos == Qos::ExactlyOnce { Ack::Pubrec } else { Ack::Puback };
+        // A refused message is done with: its packet id is free.
+        if kind == Ack::Pubrec && code < 0x80 {
+            self.sessions[key].received.insert(id.get());
+            self.record_received(key, id);
+        }
+        self.acknowledge(key, kind, id, code);
+        Ok(routed.held_by.map_or(Flow::On, Flow::Hold))
+    }
+
+    /// Publishes what may be published; the reason code for the acknowledgement.
+    fn route(&mut self, key: Key, topic: ByteString, publish: &Publish, now: Instant) -> (u8, Routed) {
+        let session = &self.sessions[key];
+        let refused = |code| (code, Routed::default());
+        let too_large =
+            self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
+        if too_large {
+            self.stats.dropped += 1;
+            return refused(reason::QUOTA_EXCEEDED);
+        }
+        // Only the broker speaks there.
+        if topic.starts_with("$SYS/") {
+            return refused(reason::NOT_AUTHORIZED);
+        }
+        if !session.grants.may_publish(session.below_mount(&topic)) {
+            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
+            return refused(reason::NOT_AUTHORIZED);
+        }
+        let message = Message {
+            topic,
+            payload: publish.payload.clone(),
+            qos: publish.qos,
+            retain: publish.retain,
+            expires: publish
+                .expiry
+                .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into()))),
+            properties: publish.properties.clone(),
+        };
+        let routed = self.publish(message, Some(key), now);
+        let code = if routed.matched { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
+        (code, routed)
+    }
+
+    /// The topic of a PUBLISH, which an alias may stand for (MQTT 5 section 3.3.2.3.4).
+    fn named(&mut self, key: Key, publish: &Publish) -> Result<ByteString, Fault> {
+        let most = usize::from(self.settings.max_alias);
+        let session = &mut self.sessions[key];
+        let whole = match &session.mount {
+            Some(mount) if !publish.topic.is_empty() => format!("{mount}{}", publish.topic).into(),
+            _ => publish.topic.clone(),
+        };
+        let Some(alias) = publish.alias else {
+            return Ok(whole);
+        };
+        let at = usize::from(alias.get());
+        let invalid = |what| Fault {
+            code: reason::TOPIC_ALIAS_INVALID,
+            what,
+        };
+        if at > most {
+            return Err(invalid("a topic alias above the maximum"));
+        }
+        let Some(connection) = session.connection_mut() else {
+            return Ok(whole);
+        };
+        let aliases = &mut connection.aliases_in;
+        if whole.is_empty() {
+            let known = aliases.get(at).cloned().flatten();
+            return known.ok_or_else(|| Fault::protocol("a topic alias that stands for nothing"));
+        }
+        if aliases.len() <= at {
+            aliases.resize(at + 1, None);
+        }
+        // A copy of its own, as in `Publication::share`.
+        aliases[at] = Some(ByteString::from(&*whole));
+        Ok(whole)
+    }
+
+    /// Gives a message to all that are subscribed to its topic, and keeps it if it is to be retained.
+    pub(crate) fn publish(&mut self, message: Message, from: Option<Key>, now: Instant) -> Routed {
+        let mut publication = Publication::new(message);
+        if publication.message.retain && self.settings.retain {
+            self.retain(&mut publication, from);
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        self.hit(&publication.message.topic, from, &mut hits);
+        let mut routed = Routed {
+            matched: !hits.is_empty(),
+            held_by: None,
+        };
+        if hits.len() > 1 {
+            // Subscriptions of one session that overlap become one delivery (section 3.3.4).
+            hits.sort_by_key(|hit| (hit.key, hit.share.is_some()));
+        }
+        self.scratch.begin();
+        let mut rest = hits.as_slice();
+        while let Some(first) = rest.first() {
+            let same = |hit: &Hit| hit.key == first.key && hit.share.is_none() && first.share.is_none();
+            let count = 1 + rest[1..].iter().take_while(|hit| same(hit)).count();
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            if let Some(key) = self.deliver(&mut publication, these, now) {
+                routed.held_by = Some(key);
+            }
+        }
+        hits.clear();
+        hits.shrink_to(1024);
+        self.hits = hits;
+        routed
+    }
+
+    /// Finds who is subscribed to a topic.
+    fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) {
+        let sessions = &self.sessions;
+        self.tree.matches(topic, |found| match found {
+            Found::One(sub) => {
+                if !(sub.options.no_local && from == Some(sub.key)) {
+                    hits.push(Hit {
+                        key: sub.key,
+                        qos: sub.options.qos,
+                        as_published: sub.options.retain_as_published,
+                        id: sub.options.id,
+                        share: None,
+                    });
+                }
+            }
+            Found::Group(group) => {
+                let ready = |key: Key| match sessions.get(key).map(|session| &session.endpoint) {
+                    Some(Endpoint::Net(_)) => sessions[key].pressure.since.is_none(),
+                    Some(Endpoint::Local(_)) => true,
+                    _ => false,
+                };
+                let present = |key: Key| sessions.get(key).is_some_and(|session| !session.is_away());
+                if let Some(at) = turn(group, ready).or_else(|| turn(group, present)).or_else(|| turn(group, |_| true))
+                {
+                    let sub = group.members[at];
+                    hits.push(Hit {
+                        key: sub.key,
+                        qos: sub.options.qos,
+                        as_published: sub.options.retain_as_published,
+                        id: sub.options.id,
+                        share: Some(Arc::new(Share {
+                            group: group.name.clone(),
+                            filter: ByteString::new(),
+                        })),
+                    });
+                }
+            }
+        });
+    }
+
+    /// Keeps a message for those who subscribe later, or clears the one that is kept.
+    fn retain(&mut self, publication: &mut Publication, from: Option<Key>) {
+        if publication.message.payload.is_empty() {
+            let topic = publication.message.topic.clone();
+            if self.retained.clear(&topic) {
+                self.record_unretained(&topic, publication.message.qos);
+            }
+            return;
+        }
+        let source = from.and_then(|key| {
+            let session = self.sessions.get(key)?;
+            (!session.grants.is_all()).then(|| Arc::new((session.user.clone(), session.client.clone())))
+        });
+        let message = publication.share();
+        let kept = Kept {
+            message: message.clone(),
+            source,
+        };
+        if self.retained.set(kept, self.settings.max_retained) {
+            self.record_retained(&message);
+        } else {
+            self.stats.not_retained += 1;
+        }
+    }
+}
+
+/// The next member of a group for whom `good` holds: each in its turn.
+fn turn(group: &mut Group, good: impl Fn(Key) -> bool) -> Option<usize> {
+    let count = group.members.len();
+    let at = (0..count)
+        .map(|step| (group.next + step) % count)
+        .find(|at| good(group.members[*at].key))?;
+    group.next = (at + 1) % count;
+    Some(at)
+}

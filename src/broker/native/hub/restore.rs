@@ -1,0 +1,101 @@
+//! What the store remembered, put back at the start.
+
+use super::super::message::Message;
+use super::super::store::{Loaded, LoadedMessage, LoadedSession};
+use super::filter;
+use super::retained::Kept;
+use super::session::{Endpoint, FOR_EVER, Flight, Session, Subscription, Waiting};
+use super::{Hub, Timer};
+use crate::broker::Qos;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Hub {
+    /// Takes in what was kept. To be said before anybody is connected, and before `keep`.
+    pub(crate) fn restore(&mut self, loaded: Loaded, now: Instant) {
+        for message in loaded.retained {
+            let kept = Kept {
+                message: Arc::new(message),
+                source: None,
+            };
+            self.retained.set(kept, self.settings.max_retained);
+        }
+        for session in loaded.sessions {
+            self.restore_session(session, now);
+        }
+    }
+
+    fn restore_session(&mut self, loaded: LoadedSession, now: Instant) {
+        let mut session = Session::new(loaded.client.clone(), Endpoint::Away);
+        session.user = loaded.record.user;
+        session.expiry = loaded.record.expiry;
+        session.stored = true;
+        session.received = loaded.received.into_iter().collect();
+        let away = loaded.record.away.unwrap_or_default();
+        session.away_since = now.checked_sub(away).or(Some(now));
+        for LoadedMessage {
+            seq,
+            message,
+            qos,
+            retain,
+            ids,
+            sent,
+        } in loaded.queue
+        {
+            session.seq_from(seq);
+            let waiting = Waiting {
+                message,
+                qos,
+                retain,
+                ids,
+                seq,
+                share: None,
+            };
+            match sent.and_then(|(id, released)| Some((NonZeroU16::new(id)?, released))) {
+                Some((id, released)) => session.flights.push_back(Flight {
+                    id,
+                    released: released && qos == Qos::ExactlyOnce,
+                    qos,
+                    seq,
+                    waiting: (!released).then_some(waiting),
+                }),
+                None => session.queue.push(waiting),
+            }
+        }
+        session.will = loaded.record.will.as_ref().map(|(_, will)| will.clone());
+        let (expiry, client) = (session.expiry, session.client.clone());
+        let key = self.sessions.insert(session);
+        self.clients.insert(client, key);
+        self.offline += 1;
+        for (text, options) in loaded.subscriptions {
+            if let Ok(parsed) = filter::parse(&text, true) {
+                let subscription = Subscription {
+                    options,
+                    group: parsed.group,
+                    filter: parsed.filter,
+                };
+                self.enter_subscription(key, text, subscription);
+            }
+        }
+        if let Some((left, _)) = loaded.record.will {
+            let due = now + left;
+            self.sessions[key].will_due = Some(due);
+            self.arm(due, Timer::Will(key));
+        }
+        if expiry != FOR_EVER {
+            // Who was connected when the process ended is away since now.
+            let due = now + Duration::from_secs(expiry.into()).saturating_sub(away);
+            self.sessions[key].forget_due = Some(due);
+            self.arm(due, Timer::Forget(key));
+        }
+    }
+
+    /// All that is to outlive the process, as it is now: for a store that begins anew.
+    pub(crate) fn retained_messages(&self) -> impl Iterator<Item = Arc<Message>> {
+        self.retained
+            .iter()
+            .filter(|kept| !kept.message.topic.starts_with("$SYS/"))
+            .map(|kept| kept.message.clone())
+    }
+}

@@ -1,0 +1,344 @@
+//! What the broker knows of one client, connected or not (MQTT 5 section 4.1).
+
+use super::super::access::Grants;
+use super::super::message::{Message, Options};
+use super::super::wire::Will;
+use super::super::inbox::Inbox;
+use super::outlet::Outlet;
+use crate::broker::Qos;
+use crate::fold::Run;
+use bytestring::ByteString;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// A session that never ends by time.
+pub(super) const FOR_EVER: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: ByteString,
+    pub(super) user: Option<ByteString>,
+    pub(super) grants: Grants,
+    /// How long it outlives its connection, in seconds.
+    pub(super) expiry: u32,
+    /// Its subscriptions, by their whole filters: with their groups, and below its mount point.
+    pub(super) subscriptions: HashMap<ByteString, Subscription>,
+    /// Messages that have not been sent yet.
+    pub(super) queue: Queue,
+    /// Messages on their way, in the order in which they were sent.
+    pub(super) flights: VecDeque<Flight>,
+    /// Packet ids of QoS 2 messages that have come and are not released yet.
+    pub(super) received: HashSet<u16>,
+    /// Retained messages that are still to be sent.
+    pub(super) cursors: VecDeque<Cursor>,
+    pub(super) will: Option<Will>,
+    /// What the topics of its listener begin with inside.
+    pub(super) mount: Option<ByteString>,
+    /// Since when the client has been away.
+    pub(super) away_since: Option<Instant>,
+    /// When the will is to be published, and the session forgotten; while the client is away.
+    pub(super) will_due: Option<Instant>,
+    pub(super) forget_due: Option<Instant>,
+    pub(super) endpoint: Endpoint,
+    /// Publishers wait for it.
+    pub(super) pressure: Pressure,
+    /// Whether the store knows of it.
+    pub(super) stored: bool,
+    pub(super) drops: Run,
+    next_id: u16,
+    next_seq: u64,
+}
+
+/// Where a session's messages go.
+#[derive(Debug)]
+pub(super) enum Endpoint {
+    /// The client is away.
+    Away,
+    /// To a client's connection.
+    Net(Connection),
+    /// To a part of this program.
+    Local(Arc<Inbox>),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Tells this connection from those before it.
+    pub(super) serial: u64,
+    pub(super) outlet: Arc<Outlet>,
+    /// How many messages may be on their way to it.
+    pub(super) window: usize,
+    /// The longest packet that it takes.
+    pub(super) longest: usize,
+    /// Topics that it has named by a number.
+    pub(super) aliases_in: Vec<Option<ByteString>>,
+    /// Topics that we have named by a number, and how many we may.
+    pub(super) aliases_out: HashMap<ByteString, NonZeroU16>,
+    pub(super) aliases_most: u16,
+}
+
+/// One of a session's subscriptions.
+#[derive(Debug, Clone)]
+pub(super) struct Subscription {
+    pub(super) options: Options,
+    pub(super) group: Option<ByteString>,
+    /// Without the group.
+    pub(super) filter: ByteString,
+}
+
+/// A message that waits to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) message: Arc<Message>,
+    /// With what it is to be delivered.
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) ids: Vec<NonZeroU32>,
+    /// Its number in the session, by which the store knows it.
+    pub(super) seq: u64,
+    /// The filter and group of a shared subscription: another member may take it over.
+    pub(super) share: Option<Arc<Share>>,
+}
+
+/// Which shared subscription a message came by.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) group: ByteString,
+    pub(super) filter: ByteString,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) id: NonZeroU16,
+    /// Whether its PUBREC has come: what is still to be acknowledged is our PUBREL.
+    pub(super) released: bool,
+    pub(super) qos: Qos,
+    pub(super) seq: u64,
+    /// To send it again; not kept where nobody could ask for it.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Where the sending of retained messages has got to.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) filter: ByteString,
+    pub(super) options: Options,
+    pub(super) after: Option<ByteString>,
+}
+
+/// How a session that can't keep up holds publishers back.
+#[derive(Debug, Default)]
+pub(super) struct Pressure {
+    /// Since when it has been behind.
+    pub(super) since: Option<Instant>,
+    /// It has been behind for too long: nobody waits for it until it has caught up.
+    pub(super) slow: bool,
+    /// Those who wait.
+    pub(super) waiting: Vec<Waker>,
+}
+
+impl Pressure {
+    /// Whether publishers are to wait.
+    pub(super) fn holds(&self) -> bool {
+        self.since.is_some() && !self.slow
+    }
+
+    pub(super) fn release(&mut self) {
+        for waker in self.waiting.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// Messages in order, and how much they are.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    messages: VecDeque<Waiting>,
+    bytes: usize,
+    /// How many have QoS 0: they pass those that wait for acknowledgements, never one another.
+    zeros: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.size();
+        self.zeros += usize::from(waiting.qos == Qos::AtMostOnce);
+        self.messages.push_back(waiting);
+    }
+
+    /// In front of all others.
+    pub(super) fn push_front(&mut self, waiting: Waiting) {
+        self.bytes += waiting.size();
+        self.zeros += usize::from(waiting.qos == Qos::AtMostOnce);
+        self.messages.push_front(waiting);
+    }
+
+    pub(super) fn front(&self) -> Option<&Waiting> {
+        self.messages.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.messages.pop_front()?;
+        self.took(&waiting);
+        Some(waiting)
+    }
+
+    /// Takes out the first with QoS 0.
+    pub(super) fn pop_zero(&mut self) -> Option<Waiting> {
+        if self.zeros == 0 {
+            return None;
+        }
+        let at = self
+            .messages
+            .iter()
+            .position(|waiting| waiting.qos == Qos::AtMostOnce)?;
+        let waiting = self.messages.remove(at)?;
+        self.took(&waiting);
+        Some(waiting)
+    }
+
+    fn took(&mut self, waiting: &Waiting) {
+        self.bytes -= waiting.size();
+        self.zeros -= usize::from(waiting.qos == Qos::AtMostOnce);
+        if self.messages.is_empty() && self.messages.capacity() > 64 {
+            self.messages.shrink_to(16);
+        }
+    }
+
+    /// Takes out all that `gone` says.
+    pub(super) fn remove(&mut self, mut gone: impl FnMut(&Waiting) -> bool) {
+        let (bytes, zeros) = (&mut self.bytes, &mut self.zeros);
+        self.messages.retain(|waiting| {
+            let goes = gone(waiting);
+            if goes {
+                *bytes -= waiting.size();
+                *zeros -= usize::from(waiting.qos == Qos::AtMostOnce);
+            }
+            !goes
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.messages.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn zeros(&self) -> usize {
+        self.zeros
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+impl Waiting {
+    /// What it takes, roughly: the message may be shared with other queues.
+    pub(super) fn size(&self) -> usize {
+        64 + self.message.topic.len() + self.message.payload.len()
+    }
+}
+
+impl Session {
+    pub(super) fn new(client: ByteString, endpoint: Endpoint) -> Session {
+        Session {
+            client,
+            user: None,
+            grants: Grants::default(),
+            expiry: 0,
+            subscriptions: HashMap::new(),
+            queue: Queue::default(),
+            flights: VecDeque::new(),
+            received: HashSet::new(),
+            cursors: VecDeque::new(),
+            will: None,
+            mount: None,
+            away_since: None,
+            will_due: None,
+            forget_due: None,
+            endpoint,
+            pressure: Pressure::default(),
+            stored: false,
+            drops: Run::default(),
+            next_id: 0,
+            next_seq: 0,
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        match &self.endpoint {
+            Endpoint::Net(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(super) fn connection_mut(&mut self) -> Option<&mut Connection> {
+        match &mut self.endpoint {
+            Endpoint::Net(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// A topic as the client knows it.
+    pub(super) fn below_mount<'a>(&self, topic: &'a str) -> &'a str {
+        match &self.mount {
+            Some(mount) => topic.strip_prefix(&**mount).unwrap_or(topic),
+            None => topic,
+        }
+    }
+
+    /// The whole filter of a subscription: its group, and the mount point before what the client wrote.
+    pub(super) fn mounted(&self, group: &Option<ByteString>, filter: &ByteString) -> ByteString {
+        let mount = self.mount.as_deref().unwrap_or_default();
+        match group {
+            Some(group) => format!("$share/{group}/{mount}{filter}").into(),
+            None if mount.is_empty() => filter.clone(),
+            None => format!("{mount}{filter}").into(),
+        }
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Away)
+    }
+
+    /// A packet id that is not in use. There is one: fewer than 65,535 messages are ever on their way.
+    pub(super) fn free_id(&mut self) -> NonZeroU16 {
+        loop {
+            self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+            if let Some(id) = NonZeroU16::new(self.next_id)
+                && !self.flights.iter().any(|flight| flight.id == id)
+            {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq
+    }
+
+    /// Numbers go on behind this one.
+    pub(super) fn seq_from(&mut self, seq: u64) {
+        self.next_seq = self.next_seq.max(seq);
+    }
+
+    /// Takes out the message with this packet id that `is` says it is.
+    pub(super) fn landed(&mut self, id: NonZeroU16, is: impl Fn(&Flight) -> bool) -> Option<Flight> {
+        let at = self.flights.iter().position(|flight| flight.id == id)?;
+        if !is(&self.flights[at]) {
+            return None;
+        }
+        self.flights.remove(at)
+    }
+}

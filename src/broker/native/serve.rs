@@ -1,0 +1,258 @@
+//! The tasks of the broker: one for each listener, with its connections, and one for the clock.
+
+use super::Shared;
+use super::connection::{self, Door, Ended};
+use super::listen::{Incoming, Socket};
+use crate::fold::Bucket;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+/// Connections that have not said who they are yet: when there are more, the oldest goes.
+const MOST_STRANGERS: usize = 1024;
+/// How many lines about clients may come at once, and how often one more after that.
+const LINES: u32 = 20;
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// The bounds of a listener.
+pub(super) struct Bounds {
+    /// For the handshakes, and until the CONNECT.
+    pub(super) within: Duration,
+    /// How many clients at once.
+    pub(super) most: Option<usize>,
+    pub(super) rate: Rate,
+}
+
+/// How many connections are taken per second, by all listeners together.
+#[derive(Debug, Clone)]
+pub(super) struct Rate {
+    per_second: u32,
+    next: Arc<Mutex<Instant>>,
+}
+
+impl Rate {
+    /// So many; 0: as many as come.
+    pub(super) fn new(per_second: u32) -> Rate {
+        Rate {
+            per_second,
+            next: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Waits for the turn of one more. A second's worth may come at once.
+    async fn turn(&self) {
+        if self.per_second == 0 {
+            return;
+        }
+        let each = Duration::from_secs(1) / self.per_second;
+        let now = Instant::now();
+        let due = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
+            *next = (*next).max(earliest) + each;
+            *next
+        };
+        if due > now {
+            sleep_until(due).await;
+        }
+    }
+}
+
+/// Lets happen what is due, when it is due.
+pub(super) async fn clock(shared: Arc<Shared>, earlier: Arc<Notify>) {
+    loop {
+        let next = shared.hub().next_timer();
+        match next {
+            // Either may win: nothing is lost, the next round asks again.
+            Some(due) => tokio::select! {
+                () = sleep_until(due.into()) => {}
+                () = earlier.notified() => continue,
+            },
+            None => {
+                earlier.notified().await;
+                continue;
+            }
+        }
+        let mut hub = shared.hub();
+        hub.tick(Instant::now().into_std());
+        hub.settle();
+    }
+}
+
+/// Takes the connections of one listener, and keeps them.
+pub(super) async fn listen(
+    mut socket: Socket,
+    door: Door,
+    bounds: Bounds,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections: JoinSet<()> = JoinSet::new();
+    let mut strangers: VecDeque<Stranger> = VecDeque::new();
+    let guests = Arc::new(AtomicUsize::new(0));
+    let door = Arc::new(door);
+    let lines = Arc::new(Mutex::new(Lines::default()));
+    loop {
+        // All arms are safe to cancel: an accepted connection is never dropped, and a join is tried again.
+        let incoming = tokio::select! {
+            incoming = socket.accept() => incoming,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    // The panic hook has logged it. The hub may be in any state.
+                    std::panic::resume_unwind(error.into_panic());
+                }
+                continue;
+            }
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        bounds.rate.turn().await;
+        strangers.retain(Stranger::is_one);
+        if strangers.len() >= MOST_STRANGERS && let Some(oldest) = strangers.pop_front() {
+            oldest.task.abort();
+        }
+        let guest = Guest {
+            shared: shared.clone(),
+            door: door.clone(),
+            guests: guests.clone(),
+            most: bounds.most.unwrap_or(usize::MAX),
+            within: bounds.within,
+            lines: lines.clone(),
+            known: Arc::default(),
+        };
+        let known = guest.known.clone();
+        let task = connections.spawn(guest.serve(incoming));
+        strangers.push_back(Stranger { task, known });
+    }
+    drop(socket);
+    while connections.join_next().await.is_some() {}
+}
+
+/// A connection that may not have said who it is.
+struct Stranger {
+    task: AbortHandle,
+    known: Arc<AtomicBool>,
+}
+
+impl Stranger {
+    fn is_one(&self) -> bool {
+        !self.known.load(Ordering::Relaxed) && !self.task.is_finished()
+    }
+}
+
+/// One connection, from its acceptance to its end.
+struct Guest {
+    shared: Arc<Shared>,
+    door: Arc<Door>,
+    /// Clients at this listener.
+    guests: Arc<AtomicUsize>,
+    most: usize,
+    within: Duration,
+    lines: Arc<Mutex<Lines>>,
+    known: Arc<AtomicBool>,
+}
+
+/// Counts one client as long as it lives.
+struct Ticket(Arc<AtomicUsize>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Guest {
+    async fn serve(self, incoming: Incoming) {
+        let peer = incoming.peer().clone();
+        let begin = Instant::now();
+        let (stream, certificate) = match timeout(self.within, incoming.handshake()).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                let count = self.lines().bad();
+                if let Some(count) = count {
+                    warn!(peer = %peer, error = %error, count, "handshake failed");
+                }
+                return;
+            }
+            Err(_) => return debug!(peer = %peer, "the handshake was not done in time"),
+        };
+        let left = self.within.saturating_sub(begin.elapsed());
+        let full = || {
+            let shared = &self.shared;
+            let here = self.guests.load(Ordering::Relaxed) >= self.most;
+            here || shared.hub().connected() >= shared.max_connections
+        };
+        let welcomed =
+            connection::welcome(stream, &peer, certificate, &self.door, &self.shared, left, full).await;
+        let (client, seated, version) = match welcomed {
+            Ok(welcomed) => welcomed,
+            Err(Ended::Closed) => return debug!(peer = %peer, "a connection that said nothing"),
+            Err(ended) => {
+                let count = self.lines().bad();
+                if let Some(count) = count {
+                    warn!(peer = %peer, count, "client refused: {ended}");
+                }
+                return;
+            }
+        };
+        self.known.store(true, Ordering::Relaxed);
+        self.guests.fetch_add(1, Ordering::Relaxed);
+        let _ticket = Ticket(self.guests.clone());
+        let id = seated.client.escape_debug().to_string();
+        if self.lines().good() {
+            info!(peer = %peer, client = %id, version = %version, "client connected");
+        }
+        let ended = client.serve().await;
+        match ended {
+            Ended::Left | Ended::Closed | Ended::Io(_) => {
+                if self.lines().good() {
+                    info!(peer = %peer, client = %id, "client gone: {ended}");
+                }
+            }
+            Ended::Fault(_) | Ended::Told(_) => {
+                let count = self.lines().bad();
+                if let Some(count) = count {
+                    warn!(peer = %peer, client = %id, count, "client sent away: {ended}");
+                }
+            }
+        }
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a crowd of clients from filling the log.
+struct Lines {
+    good: Bucket,
+    bad: Bucket,
+    untold: u64,
+}
+
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines {
+            good: Bucket::new(LINES, LINE_EVERY),
+            bad: Bucket::new(LINES, LINE_EVERY),
+            untold: 0,
+        }
+    }
+}
+
+impl Lines {
+    fn good(&mut self) -> bool {
+        self.good.take(Instant::now().into_std())
+    }
+
+    /// Whether to tell, and of how many.
+    fn bad(&mut self) -> Option<u64> {
+        self.untold += 1;
+        let tell = self.bad.take(Instant::now().into_std());
+        tell.then(|| std::mem::take(&mut self.untold))
+    }
+}

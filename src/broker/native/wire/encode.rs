@@ -1,0 +1,311 @@
+//! What is said to a client, to bytes.
+
+use super::super::message::{Message, Properties};
+use super::{Ack, Connack, Version, codec_qos, reason};
+use crate::broker::Qos;
+use bytes::BytesMut;
+use bytestring::ByteString;
+use rmqtt_codec::types::Publish;
+use rmqtt_codec::v5::PublishAck2Reason;
+use rmqtt_codec::{v3, v5};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Instant;
+use tokio_util::codec::Encoder as _;
+
+/// Encodes for one connection.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    version: Version,
+    problem_information: bool,
+}
+
+/// How a message goes to one receiver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery<'a> {
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) dup: bool,
+    /// With QoS 1 and 2.
+    pub(crate) id: Option<NonZeroU16>,
+    /// The identifiers of the subscriptions that it is for.
+    pub(crate) ids: &'a [NonZeroU32],
+    /// A topic alias, and whether it stands in the place of the topic.
+    pub(crate) alias: Option<(NonZeroU16, bool)>,
+    /// How many bytes at the beginning of the topic are the mount point's.
+    pub(crate) skip: usize,
+}
+
+/// One message's bytes as most of its receivers get them, made once: only flags and packet id are put in for each.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    slots: [Slot; 4],
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    made: bool,
+    bytes: BytesMut,
+    id_at: usize,
+}
+
+impl Scratch {
+    /// The next message.
+    pub(crate) fn begin(&mut self) {
+        for slot in &mut self.slots {
+            slot.made = false;
+        }
+    }
+}
+
+impl Encoder {
+    pub(crate) fn new(version: Version, problem_information: bool) -> Encoder {
+        Encoder {
+            version,
+            problem_information,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    fn three(&self, packet: v3::Packet, out: &mut BytesMut) {
+        // Fails for a publish without a packet id alone, and `publish` has one where it must.
+        let _ = v3::Codec::new(0).encode(packet, out);
+    }
+
+    fn five(&self, packet: v5::Packet, out: &mut BytesMut) {
+        // Fails beyond 256 MiB alone, which no message here has.
+        let _ = v5::Codec::new(0, 0).encode(packet, out);
+    }
+
+    pub(crate) fn connack(&self, ack: &Connack, out: &mut BytesMut) {
+        if !self.version.is_five() {
+            let return_code = three_code(ack.code);
+            // MQTT 3.1 has no session present flag: the byte is reserved.
+            let session_present = ack.session_present && self.version != Version::V31;
+            let ack = v3::ConnectAck {
+                return_code,
+                session_present,
+            };
+            return self.three(v3::Packet::ConnectAck(ack), out);
+        }
+        let packet = v5::ConnectAck {
+            session_present: ack.session_present,
+            reason_code: ack
+                .code
+                .try_into()
+                .unwrap_or(v5::ConnectAckReason::UnspecifiedError),
+            session_expiry_interval_secs: ack.expiry,
+            receive_max: ack.receive_maximum.unwrap_or(NonZeroU16::MAX),
+            max_qos: codec_qos(ack.maximum_qos),
+            max_packet_size: ack.maximum_packet,
+            assigned_client_id: ack.assigned_client.clone(),
+            topic_alias_max: ack.alias_maximum,
+            retain_available: ack.retain_available,
+            server_keepalive_sec: ack.server_keep_alive,
+            reason_string: ack.reason.map(ByteString::from_static),
+            ..v5::ConnectAck::default()
+        };
+        self.five(v5::Packet::ConnectAck(Box::new(packet)), out);
+    }
+
+    /// The `code` of an older client's acknowledgement is left out: it has none.
+    pub(crate) fn ack(&self, kind: Ack, packet_id: NonZeroU16, code: u8, out: &mut BytesMut) {
+        if !self.version.is_five() {
+            let packet = match kind {
+                Ack::Puback => v3::Packet::PublishAck { packet_id },
+                Ack::Pubrec => v3::Packet::PublishReceived { packet_id },
+                Ack::Pubrel => v3::Packet::PublishRelease { packet_id },
+                Ack::Pubcomp => v3::Packet::PublishComplete { packet_id },
+            };
+            return self.three(packet, out);
+        }
+        let one = || v5::PublishAck {
+            packet_id,
+            reason_code: code
+                .try_into()
+                .unwrap_or(v5::PublishAckReason::UnspecifiedError),
+            properties: Vec::new(),
+            reason_string: None,
+        };
+        let two = || v5::PublishAck2 {
+            packet_id,
+            reason_code: match code {
+                reason::PACKET_ID_NOT_FOUND => PublishAck2Reason::PacketIdNotFound,
+                _ => PublishAck2Reason::Success,
+            },
+            properties: Vec::new(),
+            reason_string: None,
+        };
+        let packet = match kind {
+            Ack::Puback => v5::Packet::PublishAck(one()),
+            Ack::Pubrec => v5::Packet::PublishReceived(one()),
+            Ack::Pubrel => v5::Packet::PublishRelease(two()),
+            Ack::Pubcomp => v5::Packet::PublishComplete(two()),
+        };
+        self.five(packet, out);
+    }
+
+    pub(crate) fn suback(&self, packet_id: NonZeroU16, codes: &[u8], out: &mut BytesMut) {
+        if !self.version.is_five() {
+            let status = codes.iter().map(|code| match code {
+                0 => v3::SubscribeReturnCode::Success(v3::QoS::AtMostOnce),
+                1 => v3::SubscribeReturnCode::Success(v3::QoS::AtLeastOnce),
+                2 => v3::SubscribeReturnCode::Success(v3::QoS::ExactlyOnce),
+                _ => v3::SubscribeReturnCode::Failure,
+            });
+            let status = status.collect();
+            return self.three(v3::Packet::SubscribeAck { packet_id, status }, out);
+        }
+        let status = codes.iter().map(|code| {
+            (*code)
+                .try_into()
+                .unwrap_or(v5::SubscribeAckReason::UnspecifiedError)
+        });
+        let ack = v5::SubscribeAck {
+            packet_id,
+            properties: Vec::new(),
+            reason_string: None,
+            status: status.collect(),
+        };
+        self.five(v5::Packet::SubscribeAck(ack), out);
+    }
+
+    pub(crate) fn unsuback(&self, packet_id: NonZeroU16, codes: &[u8], out: &mut BytesMut) {
+        if !self.version.is_five() {
+            return self.three(v3::Packet::UnsubscribeAck { packet_id }, out);
+        }
+        let status = codes.iter().map(|code| {
+            (*code)
+                .try_into()
+                .unwrap_or(v5::UnsubscribeAckReason::UnspecifiedError)
+        });
+        let ack = v5::UnsubscribeAck {
+            packet_id,
+            properties: Vec::new(),
+            reason_string: None,
+            status: status.collect(),
+        };
+        self.five(v5::Packet::UnsubscribeAck(ack), out);
+    }
+
+    pub(crate) fn pingresp(&self, out: &mut BytesMut) {
+        if self.version.is_five() {
+            self.five(v5::Packet::PingResponse, out);
+        } else {
+            self.three(v3::Packet::PingResponse, out);
+        }
+    }
+
+    /// Only MQTT 5 has it: an older client's connection just ends.
+    pub(crate) fn disconnect(&self, code: u8, why: Option<&'static str>, out: &mut BytesMut) {
+        if !self.version.is_five() {
+            return;
+        }
+        let code = code
+            .try_into()
+            .unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
+        let mut packet = v5::Disconnect::new(code);
+        packet.reason_string = why
+            .filter(|_| self.problem_information)
+            .map(ByteString::from_static);
+        self.five(v5::Packet::Disconnect(packet), out);
+    }
+
+    /// Appends a PUBLISH, and says how long it is.
+    pub(crate) fn publish(
+        &self,
+        message: &Message,
+        delivery: Delivery<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        out: &mut BytesMut,
+    ) -> usize {
+        let start = out.len();
+        let five = self.version.is_five();
+        let acknowledged = delivery.qos != Qos::AtMostOnce;
+        if !delivery.ids.is_empty() || delivery.alias.is_some() || delivery.skip > 0 {
+            self.encode(message, delivery, now, out);
+            return out.len() - start;
+        }
+        let slot = &mut scratch.slots[usize::from(five) * 2 + usize::from(acknowledged)];
+        if !slot.made {
+            slot.made = true;
+            slot.bytes.clear();
+            self.encode(message, delivery, now, &mut slot.bytes);
+            let header = 1 + slot.bytes[1..]
+                .iter()
+                .position(|byte| byte & 0x80 == 0)
+                .map_or(4, |last| last + 1);
+            slot.id_at = header + 2 + message.topic.len();
+        }
+        out.extend_from_slice(&slot.bytes);
+        out[start] = first_byte(delivery);
+        if let Some(id) = delivery.id {
+            let at = start + slot.id_at;
+            out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
+        }
+        slot.bytes.len()
+    }
+
+    fn encode(&self, message: &Message, delivery: Delivery<'_>, now: Instant, out: &mut BytesMut) {
+        let by_alias = delivery.alias.is_some_and(|(_, instead)| instead);
+        let topic = match (by_alias, delivery.skip) {
+            (true, _) => ByteString::new(),
+            (false, 0) => message.topic.clone(),
+            (false, skip) => message.topic.slice_ref(message.topic.get(skip..).unwrap_or_default()),
+        };
+        let publish = Publish {
+            dup: delivery.dup,
+            retain: delivery.retain,
+            qos: codec_qos(delivery.qos),
+            topic,
+            packet_id: delivery.id,
+            payload: message.payload.clone(),
+            properties: self.version.is_five().then(|| properties(message, delivery, now)),
+        };
+        if self.version.is_five() {
+            self.five(v5::Packet::Publish(Box::new(publish)), out);
+        } else {
+            self.three(v3::Packet::Publish(Box::new(publish)), out);
+        }
+    }
+}
+
+fn first_byte(delivery: Delivery<'_>) -> u8 {
+    0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain)
+}
+
+fn properties(message: &Message, delivery: Delivery<'_>, now: Instant) -> v5::PublishProperties {
+    let nothing = Properties::default();
+    let said = message.properties.as_deref().unwrap_or(&nothing);
+    // MQTT-3.3.2-6: less the time that it has waited here. What is too old was not delivered at all.
+    let left = message.expires.map(|expires| {
+        let left = expires.saturating_duration_since(now);
+        let seconds = left.as_secs() + u64::from(left.subsec_millis() >= 500);
+        NonZeroU32::new(u32::try_from(seconds).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+    });
+    v5::PublishProperties {
+        topic_alias: delivery.alias.map(|(alias, _)| alias),
+        correlation_data: said.correlation_data.clone(),
+        message_expiry_interval: left,
+        content_type: said.content_type.clone(),
+        user_properties: said.user.clone(),
+        is_utf8_payload: said.utf8_payload,
+        response_topic: said.response_topic.clone(),
+        subscription_ids: delivery.ids.to_vec(),
+    }
+}
+
+/// The return code of an older CONNACK (MQTT 3.1.1 section 3.2.2.3).
+fn three_code(code: u8) -> v3::ConnectAckReason {
+    match code {
+        reason::SUCCESS => v3::ConnectAckReason::ConnectionAccepted,
+        reason::UNSUPPORTED_VERSION => v3::ConnectAckReason::UnacceptableProtocolVersion,
+        reason::CLIENT_ID_NOT_VALID => v3::ConnectAckReason::IdentifierRejected,
+        reason::BAD_USER_NAME_OR_PASSWORD => v3::ConnectAckReason::BadUserNameOrPassword,
+        reason::NOT_AUTHORIZED => v3::ConnectAckReason::NotAuthorized,
+        _ => v3::ConnectAckReason::ServiceUnavailable,
+    }
+}

@@ -1,0 +1,186 @@
+//! What the codec lets pass and the standard does not, found by looking at a whole packet before it is decoded.
+//!
+//! Only shapes are looked at: flags, lengths that must add up, strings that must not hold NUL.
+
+use super::{Fault, Version, reason};
+
+const CONNECT: u8 = 1;
+const PUBLISH: u8 = 3;
+const SUBSCRIBE: u8 = 8;
+
+/// The part of a packet that is still to be read.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn byte(&mut self) -> Result<u8, Fault> {
+        let (first, rest) = self.0.split_first().ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn binary(&mut self) -> Result<&'a [u8], Fault> {
+        let length = u16::from_be_bytes([self.byte()?, self.byte()?]);
+        self.bytes(length.into())
+    }
+
+    /// A UTF-8 string; the codec looks at the encoding, this at the one character that is forbidden (MQTT-1.5.4-2).
+    fn string(&mut self) -> Result<&'a [u8], Fault> {
+        let text = self.binary()?;
+        match memchr::memchr(0, text) {
+            Some(_) => Err(Fault::malformed("a string holds the character NUL")),
+            None => Ok(text),
+        }
+    }
+
+    fn properties(&mut self) -> Result<&'a [u8], Fault> {
+        let mut length = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.byte()?;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return self.bytes(length);
+            }
+        }
+        Err(Fault::malformed("the length of the properties is too long"))
+    }
+}
+
+const SHORT: Fault = Fault::malformed("the packet is shorter than what it holds");
+const TRAILING: Fault = Fault::malformed("the packet is longer than what it holds");
+
+/// Looks at a whole packet: its first byte, and all behind the length. `version` is `None` before the CONNECT.
+pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<(), Fault> {
+    let kind = first >> 4;
+    let Some(version) = version else {
+        return if kind == CONNECT {
+            connect(first, body)
+        } else {
+            Err(Fault::protocol("the first packet is not a CONNECT"))
+        };
+    };
+    match kind {
+        CONNECT => Err(Fault::protocol("a second CONNECT")),
+        PUBLISH => publish(version, first, body),
+        SUBSCRIBE => subscribe(version, body),
+        // PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBSCRIBE: the codec looks at their flags and lengths itself; without
+        // a version's properties nothing may follow.
+        4..=7 if !version.is_five() && body.len() != 2 => Err(TRAILING),
+        4..=7 | 10 => Ok(()),
+        12 if !body.is_empty() => Err(TRAILING),
+        14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
+        12 | 14 => Ok(()),
+        15 if version.is_five() => Ok(()),
+        _ => Err(Fault::protocol("a packet that only a server sends, or none at all")),
+    }
+}
+
+fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
+    if first & 0x0f != 0 {
+        return Err(Fault::malformed("reserved bits of the fixed header are set"));
+    }
+    let mut rest = Rest(body);
+    let name = rest.binary()?;
+    let level = rest.byte()?;
+    let unsupported = |what| Fault {
+        code: reason::UNSUPPORTED_VERSION,
+        what,
+    };
+    let five = match (name, level) {
+        (b"MQIsdp", 3) | (b"MQTT", 4) => false,
+        (b"MQTT", 5) => true,
+        (b"MQTT" | b"MQIsdp", _) => return Err(unsupported("a version of the protocol that is not known")),
+        _ => return Err(Fault::protocol("the protocol is not MQTT")),
+    };
+    let flags = rest.byte()?;
+    let (user, password) = (flags & 0x80 != 0, flags & 0x40 != 0);
+    let (will, will_qos, will_retain) = (flags & 0x04 != 0, flags >> 3 & 3, flags & 0x20 != 0);
+    if flags & 1 != 0 {
+        return Err(Fault::malformed("the reserved CONNECT flag is set"));
+    }
+    if will_qos == 3 || !will && (will_qos != 0 || will_retain) {
+        return Err(Fault::malformed("the flags of the will contradict each other"));
+    }
+    if password && !user && !five && level != 3 {
+        return Err(Fault::malformed("a password without a user name"));
+    }
+    rest.bytes(2)?;
+    if five {
+        rest.properties()?;
+    }
+    rest.string()?;
+    if will {
+        if five {
+            rest.properties()?;
+        }
+        let topic = rest.string()?;
+        if topic.is_empty() || topic.iter().any(|byte| matches!(byte, b'+' | b'#')) {
+            let code = reason::TOPIC_NAME_INVALID;
+            let what = "the will's topic is not a topic name";
+            return Err(Fault { code, what });
+        }
+        rest.binary()?;
+    }
+    if user {
+        rest.string()?;
+    }
+    if password {
+        rest.binary()?;
+    }
+    if rest.0.is_empty() { Ok(()) } else { Err(TRAILING) }
+}
+
+fn publish(version: Version, first: u8, body: &[u8]) -> Result<(), Fault> {
+    let (dup, qos) = (first & 0x08 != 0, first >> 1 & 3);
+    if qos == 3 {
+        return Err(Fault::malformed("a PUBLISH with QoS 3"));
+    }
+    // MQTT-3.3.1-2. MQTT 3.1 says nothing of the kind.
+    if dup && qos == 0 && version != Version::V31 {
+        return Err(Fault::malformed("DUP is set on a PUBLISH with QoS 0"));
+    }
+    let topic = Rest(body).binary()?;
+    if memchr::memchr3(b'+', b'#', 0, topic).is_some() {
+        let what = "the topic of a PUBLISH holds a wildcard or NUL";
+        let code = reason::TOPIC_NAME_INVALID;
+        return Err(Fault { code, what });
+    }
+    Ok(())
+}
+
+fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
+    let mut rest = Rest(body);
+    rest.bytes(2)?;
+    if version.is_five() {
+        rest.properties()?;
+    }
+    while !rest.0.is_empty() {
+        rest.string()?;
+        let options = rest.byte()?;
+        if options & 3 == 3 || !version.is_five() && options > 2 || options & 0x30 == 0x30 {
+            return Err(Fault::malformed("reserved bits of a subscription's options are set"));
+        }
+    }
+    Ok(())
+}
+
+/// Offset of the flags in a CONNECT of MQTT 5 or 3.1.1, behind the name and the level.
+const FLAGS: usize = 7;
+const CLEAN: u8 = 0x02;
+
+/// MQTT 5 lets a client leave its id empty without asking for a clean start (section 3.1.3.1); the codec does not.
+/// There is no session to go on with under an id that is yet to be given: a clean start is the same.
+pub(super) fn imply_clean_start(body: &mut [u8]) {
+    let mut rest = Rest(body);
+    let is_five = matches!(rest.binary(), Ok(b"MQTT")) && matches!(rest.byte(), Ok(5));
+    let head = rest.bytes(3).is_ok() && rest.properties().is_ok();
+    let anonymous = is_five && head && matches!(rest.binary(), Ok([]));
+    if let (true, Some(flags)) = (anonymous, body.get_mut(FLAGS)) {
+        *flags |= CLEAN;
+    }
+}
