@@ -56,8 +56,8 @@ impl Hub {
         if known {
             self.record_released(key, id);
         }
-        let code = if known { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        self.acknowledge(key, Ack::Pubcomp, id, code);
+        // Said again after a lost connection, it was known: the client is told that it is done.
+        self.acknowledge(key, Ack::Pubcomp, id, reason::SUCCESS);
     }
 
     /// A QoS 2 message is done with.

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 /// More levels than this are refused, in topics and in filters: what walks along them may then be recursive.
-pub(super) const MOST_LEVELS: usize = 200;
+pub(super) const MOST_LEVELS: usize = 201;
 
 /// A filter, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

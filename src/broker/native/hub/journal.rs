@@ -73,6 +73,7 @@ impl Journal {
             qos: waiting.qos,
             retain: waiting.retain,
             ids: waiting.ids.clone(),
+            packet_id: waiting.id.map(NonZeroU16::get),
         });
     }
 

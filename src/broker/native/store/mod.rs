@@ -17,7 +17,7 @@ pub(crate) enum Change {
     Forget { client: ByteString },
     Subscribe { client: ByteString, filter: ByteString, options: Options },
     Unsubscribe { client: ByteString, filter: ByteString },
-    Queue { client: ByteString, seq: u64, message: Arc<Message>, qos: Qos, retain: bool, ids: Vec<NonZeroU32> },
+    Queue { client: ByteString, seq: u64, message: Arc<Message>, qos: Qos, retain: bool, ids: Vec<NonZeroU32>, packet_id: Option<u16> },
     Sent { client: ByteString, seq: u64, packet_id: u16, released: bool },
     Done { client: ByteString, seq: u64 },
     Received { client: ByteString, packet_id: u16 },
@@ -56,6 +56,8 @@ pub(crate) struct LoadedMessage {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) ids: Vec<NonZeroU32>,
-    /// Its packet id, if it was on its way, and whether its PUBREC had come.
-    pub(crate) sent: Option<(u16, bool)>,
+    /// Its packet id, if it had one.
+    pub(crate) packet_id: Option<u16>,
+    /// If it was on its way: whether its PUBREC had come.
+    pub(crate) sent: Option<bool>,
 }

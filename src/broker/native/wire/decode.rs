@@ -99,7 +99,6 @@ fn fault(error: DecodeError) -> Fault {
     let code = match error {
         DecodeError::InvalidClientId => reason::CLIENT_ID_NOT_VALID,
         DecodeError::InvalidTopicName => reason::TOPIC_NAME_INVALID,
-        DecodeError::InvalidTopicFilter | DecodeError::ConnectReservedFlagSet => reason::PROTOCOL_ERROR,
         _ => reason::MALFORMED_PACKET,
     };
     let what = match error {
@@ -124,7 +123,6 @@ fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
             receive_maximum: u16::MAX,
             maximum_packet: None,
             alias_maximum: 0,
-            problem_information: false,
             auth_method: None,
             user: connect.username,
             password: connect.password,
@@ -245,7 +243,6 @@ fn connect_five(connect: v5::Connect) -> Result<Connect, Fault> {
         receive_maximum: connect.receive_max.map_or(u16::MAX, |maximum| maximum.get()),
         maximum_packet: connect.max_packet_size.map(NonZeroU32::get),
         alias_maximum: connect.topic_alias_max,
-        problem_information: connect.request_problem_info,
         auth_method: connect.auth_method,
         user: connect.username,
         password: connect.password,
