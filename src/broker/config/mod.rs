@@ -333,7 +333,12 @@ impl Config {
         };
         within("max-connections", self.max_connections, 1, 10_000);
         within("max-packet-size", self.longest_packet(), 20, 256 << 20);
-        within("max-inflight-messages", self.max_inflight_messages.into(), 1, 65_535);
+        within(
+            "max-inflight-messages",
+            self.max_inflight_messages.into(),
+            1,
+            65_535,
+        );
         within("max-qos", self.max_qos.into(), 0, 2);
         let timeout = self.connect_timeout.0.as_millis();
         if !(100..=60_000).contains(&timeout) {
