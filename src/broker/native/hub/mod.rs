@@ -212,7 +212,7 @@ impl Hub {
             Packet::Publish(publish) => return self.published(key, publish, now),
             Packet::Puback(id) => self.puback(key, id, now)?,
             Packet::Pubrec(id, code) => self.pubrec(key, id, code, now)?,
-            Packet::Pubrel(id) => self.pubrel(key, id),
+            Packet::Pubrel(id) => return Ok(self.pubrel(key, id, now)),
             Packet::Pubcomp(id) => self.pubcomp(key, id, now)?,
             Packet::Subscribe { id, filters } => self.subscribe(key, id, filters, now)?,
             Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters)?,
@@ -295,7 +295,7 @@ impl Hub {
     pub(crate) fn close_all(&mut self, code: u8, why: &'static str) {
         for (_, session) in &self.sessions {
             match &session.endpoint {
-                Endpoint::Net(connection) => connection.outlet.close(End { code, why }),
+                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, false),
                 Endpoint::Local(inbox) => inbox.close(),
                 Endpoint::Away => {}
             }
