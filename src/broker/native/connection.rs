@@ -113,7 +113,7 @@ pub(super) async fn welcome(
         refuse(&mut stream, version, Refusal { code, why }, longest).await;
         return Err(Ended::Told(why));
     }
-    let user = match authenticate(&connect, peer, certificate, door, &shared.access).await {
+    let user = match authenticate(&connect, peer, certificate, door, &shared.access()).await {
         Ok(user) => user,
         Err(refusal) => {
             refuse(&mut stream, version, refusal, longest).await;
@@ -121,7 +121,7 @@ pub(super) async fn welcome(
         }
     };
     let outlet = Arc::new(Outlet::new(Encoder::new(version)));
-    let access = shared.access.clone();
+    let access = shared.access();
     let name = user.clone();
     let arrival = Arrival {
         connect,

@@ -178,8 +178,13 @@ impl Hub {
         }
     }
 
-    /// Who published what is retained must still be allowed to, by these rules.
+    /// From now on these rules hold, for those who are connected as well.
     pub(crate) fn rule(&mut self, grants: Rules) {
+        for (_, session) in &mut self.sessions {
+            if !matches!(session.endpoint, Endpoint::Local(_)) {
+                session.grants = grants(session.user.as_deref(), &session.client);
+            }
+        }
         self.grants = Some(grants);
     }
 
