@@ -88,7 +88,9 @@ impl Config {
                     .listener
                     .get(index)
                     .map(|listener| listener.address.tcp().map(|address| address.port()));
-                let same = |listener: &broker::Listener| Some(listener.address.tcp().map(|address| address.port())) == port;
+                let same = |listener: &broker::Listener| {
+                    Some(listener.address.tcp().map(|address| address.port())) == port
+                };
                 let first = self.broker.listener.iter().position(same).unwrap_or(0);
                 Issue::at(path, title, label).also(format!("broker.listener[{first}].address"), "first here")
             }

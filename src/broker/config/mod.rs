@@ -220,7 +220,10 @@ impl Config {
     /// Whether clients without a user name may connect at this listener.
     pub fn anonymous_at(&self, listener: &Listener) -> bool {
         let unsaid = self.listener.is_empty() && !self.has_users();
-        listener.allow_anonymous.or(self.allow_anonymous).unwrap_or(unsaid)
+        listener
+            .allow_anonymous
+            .or(self.allow_anonymous)
+            .unwrap_or(unsaid)
     }
 
     /// The folder in which sessions and retained messages are kept, if they are.
@@ -292,7 +295,10 @@ impl Config {
                     );
                 }
             }
-            let by_certificate = listener.tls.as_ref().is_some_and(|tls| tls.use_identity_as_username);
+            let by_certificate = listener
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.use_identity_as_username);
             if self.engine == Engine::Native
                 && !self.has_users()
                 && !by_certificate
@@ -326,7 +332,12 @@ impl Config {
         };
         within("max-connections", self.max_connections, 1, 10_000);
         within("max-packet-size", self.max_packet_size, 128, 256 << 20);
-        within("max-inflight-messages", self.max_inflight_messages.into(), 1, 65_535);
+        within(
+            "max-inflight-messages",
+            self.max_inflight_messages.into(),
+            1,
+            65_535,
+        );
         within("max-qos", self.max_qos.into(), 0, 2);
         let timeout = self.connect_timeout.0.as_millis();
         if !(100..=60_000).contains(&timeout) {

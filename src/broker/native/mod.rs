@@ -98,7 +98,10 @@ impl Room {
         let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(serve::clock(shared.clone(), clock));
-        let addresses = sockets.iter().map(|(socket, ..)| socket.bound().clone()).collect();
+        let addresses = sockets
+            .iter()
+            .map(|(socket, ..)| socket.bound().clone())
+            .collect();
         let rate = serve::Rate::new(config.max_connect_rate);
         for (socket, door, most) in sockets {
             let bounds = serve::Bounds {
@@ -106,7 +109,13 @@ impl Room {
                 most,
                 rate: rate.clone(),
             };
-            tasks.spawn(serve::listen(socket, door, bounds, shared.clone(), stopped.clone()));
+            tasks.spawn(serve::listen(
+                socket,
+                door,
+                bounds,
+                shared.clone(),
+                stopped.clone(),
+            ));
         }
         Ok(Room {
             addresses,

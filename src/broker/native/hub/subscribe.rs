@@ -28,7 +28,10 @@ impl Hub {
         }
         let codes: Vec<u8> = filters
             .iter()
-            .map(|(text, options)| self.subscribe_one(key, text, *options).unwrap_or_else(|code| code))
+            .map(|(text, options)| {
+                self.subscribe_one(key, text, *options)
+                    .unwrap_or_else(|code| code)
+            })
             .collect();
         self.say(key, |outlet, out| outlet.encoder.suback(id, &codes, out));
         self.pump(key, now);
@@ -81,18 +84,27 @@ impl Hub {
     }
 
     /// Puts a subscription into all tables; says whether it is new.
-    pub(super) fn enter_subscription(&mut self, key: Key, whole: ByteString, subscription: Subscription) -> bool {
+    pub(super) fn enter_subscription(
+        &mut self,
+        key: Key,
+        whole: ByteString,
+        subscription: Subscription,
+    ) -> bool {
         let sub = Sub {
             key,
             options: subscription.options,
         };
-        let new = self.tree.insert(subscription.group.as_ref(), &subscription.filter, sub);
+        let new = self
+            .tree
+            .insert(subscription.group.as_ref(), &subscription.filter, sub);
         if new && self.sys.subscribed(&subscription.filter) {
             self.start_sys();
         }
         let session = &mut self.sessions[key];
         // Its retained messages are being sent already: once is enough.
-        session.cursors.retain(|cursor| cursor.filter != subscription.filter);
+        session
+            .cursors
+            .retain(|cursor| cursor.filter != subscription.filter);
         session.subscriptions.insert(whole, subscription);
         new
     }

@@ -1,12 +1,12 @@
 //! Listeners: what they refuse, what they let in, and how they end.
 
 use super::*;
-use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use rumqttd_rustls::TlsConnector;
 use rumqttd_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rumqttd_rustls::rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn listening(listener: Listener) -> Config {
     Config {
