@@ -101,6 +101,10 @@ impl Store {
     pub(crate) fn open(folder: &Path, sync: Duration) -> Result<(Store, Loaded), StoreError> {
         let folder = Folder::lock(folder, sync.is_zero())?;
         let (file, loaded) = folder.open(Wall::now())?;
+        Ok((Store::start(folder, file, sync)?, loaded))
+    }
+
+    pub(super) fn start(folder: Folder, file: File, sync: Duration) -> Result<Store, StoreError> {
         let shared = Arc::new(Shared::default());
         let (committed, watch_committed) = watch::channel(0);
         let (wanted, watch_wanted) = watch::channel(false);
@@ -121,13 +125,12 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || writer.run())
             .map_err(StoreError::Thread)?;
-        let store = Store {
+        Ok(Store {
             shared,
             committed: watch_committed,
             wanted: watch_wanted,
             thread: Some(thread),
-        };
-        Ok((store, loaded))
+        })
     }
 
     /// Hands over changes, in order, and gives their ticket: 1 the first time, and one more each time. Never waits.

@@ -1,7 +1,7 @@
 //! Files that can't be used: one is set aside, and the broker begins anew.
 
 use super::*;
-use crate::broker::native::store::{StoreError, file};
+use crate::broker::native::store::file;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -8,7 +8,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::time::Instant;
 
 type Queued = (Message, Qos, bool, Vec<NonZeroU32>);
 
