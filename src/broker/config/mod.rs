@@ -45,12 +45,13 @@ pub struct Config {
 
     /// How many network clients may be connected at once. Default: 1000.
     pub max_connections: usize,
-    /// How many connections per second are taken; more wait. Default: 200. 0: as many as come.
+    /// How many connections per second are taken; more wait. Default: 500. 0: as many as come.
     pub max_connect_rate: u32,
     /// How long a client may take for the TLS and WebSocket handshakes and until its CONNECT is there. Default: "10s".
     pub connect_timeout: Span,
-    /// The longest packet that a client may send, in bytes. Default: 1048576 (1 MiB). A longer one ends its connection.
-    pub max_packet_size: usize,
+    /// The longest packet that a client may send, in bytes; a longer one ends its connection. MQTT 5 clients are told
+    /// it. Default: 16 MiB, without a word to them.
+    pub max_packet_size: Option<usize>,
     /// The longest payload of a message, in bytes; longer ones are not taken. Default: 0, no bound but `max-packet-size`.
     pub message_size_limit: usize,
     /// How many QoS 1 and 2 messages may be on their way to one client (or from it) without its acknowledgement, 1
@@ -124,9 +125,9 @@ impl Default for Config {
             allow_zero_length_clientid: true,
             auto_id_prefix: "auto-".into(),
             max_connections: 1000,
-            max_connect_rate: 200,
+            max_connect_rate: 500,
             connect_timeout: Span::millis(10_000),
-            max_packet_size: 1024 * 1024,
+            max_packet_size: None,
             message_size_limit: 0,
             max_inflight_messages: 20,
             max_queued_messages: 1000,
@@ -213,6 +214,11 @@ impl Config {
             ],
             (listeners, _) => listeners.to_vec(),
         }
+    }
+
+    /// The longest packet that a client may send, in bytes.
+    pub fn longest_packet(&self) -> usize {
+        self.max_packet_size.unwrap_or(16 << 20)
     }
 
     /// Whether somebody is listed who may connect with a password.
@@ -326,7 +332,7 @@ impl Config {
             }
         };
         within("max-connections", self.max_connections, 1, 10_000);
-        within("max-packet-size", self.max_packet_size, 128, 256 << 20);
+        within("max-packet-size", self.longest_packet(), 20, 256 << 20);
         within(
             "max-inflight-messages",
             self.max_inflight_messages.into(),
@@ -343,6 +349,12 @@ impl Config {
                     self.connect_timeout
                 ),
             );
+        }
+        if self.auto_id_prefix.len() > 64 || self.auto_id_prefix.contains('\0') {
+            faults.push(Fault {
+                path: vec!["auto-id-prefix".into()],
+                what: "auto-id-prefix is too long: at most 64 bytes".into(),
+            });
         }
         self.check_rumqttd(&mut faults);
         faults

@@ -77,10 +77,14 @@ impl Room {
         let mut sockets = Vec::new();
         for listener in config.listeners() {
             let mut socket = listen::bind(&listener, config.set_tcp_nodelay).await?;
-            socket.limit(config.max_packet_size);
+            socket.limit(config.longest_packet());
             let door = Door {
                 anonymous: config.anonymous_at(&listener),
                 users: config.has_users(),
+                identity: listener
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.use_identity_as_username),
                 mount: listener.mount_point.as_deref().map(ByteString::from),
             };
             sockets.push((socket, door, listener.max_connections));
@@ -92,7 +96,7 @@ impl Room {
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub),
             access,
-            max_packet: config.max_packet_size,
+            max_packet: config.longest_packet(),
             max_connections: config.max_connections,
             committed: Arc::default(),
         });

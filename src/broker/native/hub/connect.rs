@@ -74,7 +74,11 @@ impl Hub {
             return refuse(reason::BAD_AUTHENTICATION_METHOD, why);
         }
         let assigned = connect.client.is_empty();
-        let client = if assigned { self.given_id(&connect)? } else { connect.client.clone() };
+        let client = if assigned {
+            self.given_id(&connect)?
+        } else {
+            connect.client.clone()
+        };
         let will = match connect.will {
             Some(will) => Some(self.checked_will(will, mount.as_ref())?),
             None => None,
@@ -87,7 +91,7 @@ impl Hub {
 
         let known = self.clients.get(&client).copied();
         if let Some(key) = known {
-            self.take_over(key, connect.clean || expiry == 0, now);
+            self.take_over(key, connect.clean, now);
         }
         // Its session may have ended with that.
         let mut known = self.clients.get(&client).copied();
@@ -137,13 +141,12 @@ impl Hub {
         self.stats.most_connected = self.stats.most_connected.max(self.connected);
         self.record_session(key, now);
 
-        let most_packet = u32::try_from(self.settings.max_packet).unwrap_or(u32::MAX);
         let ack = Connack {
             session_present,
             assigned_client: assigned.then(|| client.clone()),
             server_keep_alive,
             receive_maximum: NonZeroU16::new(self.settings.max_inflight),
-            maximum_packet: Some(most_packet),
+            maximum_packet: self.settings.told_packet,
             alias_maximum: self.settings.max_alias,
             maximum_qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
                 [usize::from(self.settings.max_qos.min(2))],
@@ -164,20 +167,42 @@ impl Hub {
     fn given_id(&self, connect: &Connect) -> Result<ByteString, Refusal> {
         let allowed = self.settings.zero_length_clientid && connect.version != Version::V31;
         if !allowed || !connect.clean {
-            return refuse(reason::CLIENT_ID_NOT_VALID, "an empty client id");
+            let five = connect.version.is_five();
+            let code = if five {
+                reason::UNSPECIFIED
+            } else {
+                reason::CLIENT_ID_NOT_VALID
+            };
+            return refuse(code, "an empty client id");
         }
         // Not to be guessed: who takes an id takes its session.
         let random = || RandomState::new().build_hasher().finish();
+        let (high, low) = (random(), random());
         let prefix = &self.settings.auto_id_prefix;
-        Ok(format!("{prefix}{:016x}{:016x}", random(), random()).into())
+        // A UUID of version 4 (RFC 9562 section 5.4).
+        Ok(format!(
+            "{prefix}{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            high & 0xfff,
+            low >> 48 & 0x3fff | 0x8000,
+            low & 0xffff_ffff_ffff,
+        )
+        .into())
     }
 
     fn checked_will(&self, mut will: Will, mount: Option<&ByteString>) -> Result<Will, Refusal> {
         if will.qos as u8 > self.settings.max_qos {
-            return refuse(reason::QOS_NOT_SUPPORTED, "the will's quality of service is too high");
+            return refuse(
+                reason::QOS_NOT_SUPPORTED,
+                "the will's quality of service is too high",
+            );
         }
         if will.retain && !self.settings.retain {
-            return refuse(reason::RETAIN_NOT_SUPPORTED, "the will is to be retained, and nothing is here");
+            return refuse(
+                reason::RETAIN_NOT_SUPPORTED,
+                "the will is to be retained, and nothing is here",
+            );
         }
         let too_large = self.settings.message_size != 0 && will.payload.len() > self.settings.message_size;
         if too_large {
@@ -201,7 +226,10 @@ impl Hub {
         if version.is_five() {
             return Ok((most, Some(most)));
         }
-        refuse(reason::CLIENT_ID_NOT_VALID, "the keep alive is longer than is allowed")
+        refuse(
+            reason::CLIENT_ID_NOT_VALID,
+            "the keep alive is longer than is allowed",
+        )
     }
 
     /// Ends the connection of a client that has come again.
@@ -213,7 +241,7 @@ impl Hub {
             code: reason::SESSION_TAKEN_OVER,
             why: "another connection has its client id",
         };
-        connection.outlet.close(end, Some(end.why));
+        connection.outlet.close(end);
         let how = if session_ends { How::Lost } else { How::TakenOver };
         self.depart(key, how, now);
     }
@@ -235,7 +263,11 @@ impl Hub {
             }
             session.expiry = longest.map_or(expiry, |longest| expiry.min(longest));
         }
-        let how = if code == reason::DISCONNECT_WITH_WILL { How::Lost } else { How::Clean };
+        let how = if code == reason::DISCONNECT_WITH_WILL {
+            How::Lost
+        } else {
+            How::Clean
+        };
         self.depart(seat.key, how, now);
         Ok(())
     }
@@ -258,7 +290,7 @@ impl Hub {
                 code: fault.code,
                 why: fault.what,
             };
-            connection.outlet.close(end, Some(fault.what));
+            connection.outlet.close(end);
         }
         self.depart(seat.key, How::Lost, now);
     }
@@ -270,7 +302,8 @@ impl Hub {
         session.pressure.release();
         session.pressure.slow = false;
         if let Some(since) = session.pressure.since.take() {
-            self.timers.remove(&(since + super::deliver::PATIENCE, Timer::Patience(key)));
+            self.timers
+                .remove(&(since + super::deliver::PATIENCE, Timer::Patience(key)));
         }
         self.connected -= 1;
         self.offline += 1;
@@ -286,9 +319,9 @@ impl Hub {
         }
         self.pass_on(key, false, now);
         match delay {
-            Some(0) => self.publish_will(key, now),
-            // The session goes on at once: its will is not due (MQTT 5 section 3.1.2.5).
+            // The session goes on at once: its will is not due (MQTT-3.1.2-8), as mosquitto has it, too.
             Some(_) if how == How::TakenOver => self.sessions[key].will = None,
+            Some(0) => self.publish_will(key, now),
             Some(delay) => {
                 let due = now + Duration::from_secs(delay.min(expiry).into());
                 self.sessions[key].will_due = Some(due);
@@ -327,7 +360,8 @@ impl Hub {
         self.pass_on(key, true, now);
         let session = self.sessions.remove(key);
         for subscription in session.subscriptions.values() {
-            self.tree.remove(subscription.group.as_ref(), &subscription.filter, key);
+            self.tree
+                .remove(subscription.group.as_ref(), &subscription.filter, key);
             self.sys.unsubscribed(&subscription.filter);
         }
         for (due, timer) in [

@@ -73,6 +73,7 @@ impl Journal {
             qos: waiting.qos,
             retain: waiting.retain,
             ids: waiting.ids.clone(),
+            packet_id: waiting.id.map(NonZeroU16::get),
         });
     }
 
@@ -146,7 +147,9 @@ impl Hub {
             record: SessionRecord {
                 expiry: session.expiry,
                 user: session.user.clone(),
-                away: session.away_since.map(|since| now.saturating_duration_since(since)),
+                away: session
+                    .away_since
+                    .map(|since| now.saturating_duration_since(since)),
                 will: will.map(|(due, will)| (due.saturating_duration_since(now), will.clone())),
             },
         });

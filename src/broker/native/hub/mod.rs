@@ -62,7 +62,8 @@ pub(crate) enum Flow {
 pub(crate) struct Settings {
     pub(crate) zero_length_clientid: bool,
     pub(crate) auto_id_prefix: String,
-    pub(crate) max_packet: usize,
+    /// The longest packet, where clients are told.
+    pub(crate) told_packet: Option<u32>,
     pub(crate) message_size: usize,
     pub(crate) max_inflight: u16,
     pub(crate) max_queued: usize,
@@ -88,7 +89,9 @@ impl From<&Config> for Settings {
         Settings {
             zero_length_clientid: config.allow_zero_length_clientid,
             auto_id_prefix: config.auto_id_prefix.clone(),
-            max_packet: config.max_packet_size,
+            told_packet: config
+                .max_packet_size
+                .map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
             message_size: config.message_size_limit,
             max_inflight: config.max_inflight_messages,
             max_queued: config.max_queued_messages,
@@ -212,7 +215,7 @@ impl Hub {
             Packet::Pubrel(id) => self.pubrel(key, id),
             Packet::Pubcomp(id) => self.pubcomp(key, id, now)?,
             Packet::Subscribe { id, filters } => self.subscribe(key, id, filters, now)?,
-            Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters),
+            Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters)?,
             Packet::Pingreq => self.say(key, |outlet, out| outlet.encoder.pingresp(out)),
             Packet::Disconnect { code, expiry } => {
                 self.disconnect(seat, code, expiry, now)?;
@@ -247,10 +250,19 @@ impl Hub {
 
     /// Whether a publisher is still to wait for the session that held it; if so, it will be woken.
     pub(crate) fn holds(&mut self, by: Key, waker: &std::task::Waker) -> bool {
-        let Some(session) = self.sessions.get_mut(by).filter(|session| session.pressure.holds()) else {
+        let Some(session) = self
+            .sessions
+            .get_mut(by)
+            .filter(|session| session.pressure.holds())
+        else {
             return false;
         };
-        if !session.pressure.waiting.iter().any(|known| known.will_wake(waker)) {
+        if !session
+            .pressure
+            .waiting
+            .iter()
+            .any(|known| known.will_wake(waker))
+        {
             session.pressure.waiting.push(waker.clone());
         }
         true
@@ -258,7 +270,9 @@ impl Hub {
 
     /// The same, without being woken.
     pub(crate) fn is_held(&self, by: Key) -> bool {
-        self.sessions.get(by).is_some_and(|session| session.pressure.holds())
+        self.sessions
+            .get(by)
+            .is_some_and(|session| session.pressure.holds())
     }
 
     /// Hands what has been recorded to the store. To be said when a batch of packets is done.
@@ -281,7 +295,7 @@ impl Hub {
     pub(crate) fn close_all(&mut self, code: u8, why: &'static str) {
         for (_, session) in &self.sessions {
             match &session.endpoint {
-                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, None),
+                Endpoint::Net(connection) => connection.outlet.close(End { code, why }),
                 Endpoint::Local(inbox) => inbox.close(),
                 Endpoint::Away => {}
             }

@@ -29,6 +29,8 @@ pub(super) struct Hit {
     pub(super) qos: Qos,
     pub(super) as_published: bool,
     pub(super) id: Option<NonZeroU32>,
+    /// Whether it is delivered for itself, though others of the session match, too.
+    pub(super) apart: bool,
     pub(super) share: Option<Arc<Share>>,
 }
 
@@ -72,7 +74,10 @@ impl Hub {
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         let topic = self.named(key, &publish)?;
         if publish.qos as u8 > self.settings.max_qos {
-            let (code, what) = (reason::QOS_NOT_SUPPORTED, "a quality of service that is not allowed");
+            let (code, what) = (
+                reason::QOS_NOT_SUPPORTED,
+                "a quality of service that is not allowed",
+            );
             return Err(Fault { code, what });
         }
         if publish.retain && !self.settings.retain {
@@ -80,8 +85,7 @@ impl Hub {
             return Err(Fault { code, what });
         }
         if !filter::topic_has_few_levels(&topic) {
-            let (code, what) = (reason::TOPIC_NAME_INVALID, "the topic has too many levels");
-            return Err(Fault { code, what });
+            return Err(Fault::protocol("the topic has too many levels"));
         }
         let session = &mut self.sessions[key];
         if let (Some(id), Qos::ExactlyOnce) = (publish.id, publish.qos) {
@@ -91,8 +95,10 @@ impl Hub {
                 return Ok(Flow::On);
             }
             if session.received.len() >= self.settings.max_inflight.into() {
-                let (code, what) =
-                    (reason::RECEIVE_MAXIMUM_EXCEEDED, "more unacknowledged messages than are allowed");
+                let (code, what) = (
+                    reason::RECEIVE_MAXIMUM_EXCEEDED,
+                    "more unacknowledged messages than are allowed",
+                );
                 return Err(Fault { code, what });
             }
         }
@@ -100,13 +106,19 @@ impl Hub {
         let Some(id) = publish.id else {
             return Ok(routed.held_by.map_or(Flow::On, Flow::Hold));
         };
-        let kind = if publish.qos == Qos::ExactlyOnce { Ack::Pubrec } else { Ack::Puback };
+        let kind = if publish.qos == Qos::ExactlyOnce {
+            Ack::Pubrec
+        } else {
+            Ack::Puback
+        };
         // A refused message is done with: its packet id is free.
         if kind == Ack::Pubrec && code < 0x80 {
             self.sessions[key].received.insert(id.get());
             self.record_received(key, id);
         }
-        self.acknowledge(key, kind, id, code);
+        // Whether somebody heard it is told for QoS 1 alone, as mosquitto does.
+        let silent = kind == Ack::Pubrec && code == reason::NO_MATCHING_SUBSCRIBERS;
+        self.acknowledge(key, kind, id, if silent { reason::SUCCESS } else { code });
         Ok(routed.held_by.map_or(Flow::On, Flow::Hold))
     }
 
@@ -114,14 +126,13 @@ impl Hub {
     fn route(&mut self, key: Key, topic: ByteString, publish: &Publish, now: Instant) -> (u8, Routed) {
         let session = &self.sessions[key];
         let refused = |code| (code, Routed::default());
-        let too_large =
-            self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
+        let too_large = self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
         if too_large {
             self.stats.dropped += 1;
-            return refused(reason::QUOTA_EXCEEDED);
+            return refused(reason::PACKET_TOO_LARGE);
         }
         // Only the broker speaks there.
-        if topic.starts_with("$SYS/") {
+        if topic.starts_with("$SYS/") || topic.starts_with("$share/") {
             return refused(reason::NOT_AUTHORIZED);
         }
         if !session.grants.may_publish(session.below_mount(&topic)) {
@@ -139,7 +150,11 @@ impl Hub {
             properties: publish.properties.clone(),
         };
         let routed = self.publish(message, Some(key), now);
-        let code = if routed.matched { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
+        let code = if routed.matched {
+            reason::SUCCESS
+        } else {
+            reason::NO_MATCHING_SUBSCRIBERS
+        };
         (code, routed)
     }
 
@@ -191,13 +206,14 @@ impl Hub {
             held_by: None,
         };
         if hits.len() > 1 {
-            // Subscriptions of one session that overlap become one delivery (section 3.3.4).
-            hits.sort_by_key(|hit| (hit.key, hit.share.is_some()));
+            // Subscriptions of one session that overlap become one delivery for clients before MQTT 5; a client of
+            // MQTT 5 gets one for each, with its identifier (section 3.3.4 leaves the choice).
+            hits.sort_by_key(|hit| (hit.key, hit.apart));
         }
         self.scratch.begin();
         let mut rest = hits.as_slice();
         while let Some(first) = rest.first() {
-            let same = |hit: &Hit| hit.key == first.key && hit.share.is_none() && first.share.is_none();
+            let same = |hit: &Hit| hit.key == first.key && !hit.apart && !first.apart;
             let count = 1 + rest[1..].iter().take_while(|hit| same(hit)).count();
             let (these, others) = rest.split_at(count);
             rest = others;
@@ -222,6 +238,7 @@ impl Hub {
                         qos: sub.options.qos,
                         as_published: sub.options.retain_as_published,
                         id: sub.options.id,
+                        apart: sub.apart,
                         share: None,
                     });
                 }
@@ -233,7 +250,9 @@ impl Hub {
                     _ => false,
                 };
                 let present = |key: Key| sessions.get(key).is_some_and(|session| !session.is_away());
-                if let Some(at) = turn(group, ready).or_else(|| turn(group, present)).or_else(|| turn(group, |_| true))
+                if let Some(at) = turn(group, ready)
+                    .or_else(|| turn(group, present))
+                    .or_else(|| turn(group, |_| true))
                 {
                     let sub = group.members[at];
                     hits.push(Hit {
@@ -241,6 +260,7 @@ impl Hub {
                         qos: sub.options.qos,
                         as_published: sub.options.retain_as_published,
                         id: sub.options.id,
+                        apart: true,
                         share: Some(Arc::new(Share {
                             group: group.name.clone(),
                             filter: ByteString::new(),

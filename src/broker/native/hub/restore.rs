@@ -40,19 +40,25 @@ impl Hub {
             qos,
             retain,
             ids,
+            packet_id,
             sent,
         } in loaded.queue
         {
             session.seq_from(seq);
+            let id = packet_id.and_then(NonZeroU16::new);
+            if let Some(id) = id {
+                session.uses_id(id);
+            }
             let waiting = Waiting {
                 message,
                 qos,
                 retain,
                 ids,
+                id,
                 seq,
                 share: None,
             };
-            match sent.and_then(|(id, released)| Some((NonZeroU16::new(id)?, released))) {
+            match id.zip(sent) {
                 Some((id, released)) => session.flights.push_back(Flight {
                     id,
                     released: released && qos == Qos::ExactlyOnce,

@@ -26,9 +26,19 @@ impl Hub {
                 return Err(Fault::protocol("no local on a shared subscription"));
             }
         }
-        let codes: Vec<u8> = filters
+        let parsed: Result<Vec<_>, _> = filters
             .iter()
-            .map(|(text, options)| self.subscribe_one(key, text, *options).unwrap_or_else(|code| code))
+            .map(|(text, _)| filter::parse(text, true))
+            .collect();
+        // MQTT-4.7.1 says what a filter is: another thing is a malformed packet.
+        let parsed = parsed.map_err(|_| Fault::malformed("a filter that is none"))?;
+        let codes: Vec<u8> = parsed
+            .into_iter()
+            .zip(&filters)
+            .map(|(parsed, (_, options))| {
+                self.subscribe_one(key, parsed, *options)
+                    .unwrap_or_else(|code| code)
+            })
             .collect();
         self.say(key, |outlet, out| outlet.encoder.suback(id, &codes, out));
         self.pump(key, now);
@@ -36,11 +46,10 @@ impl Hub {
     }
 
     /// The code for the SUBACK, either way.
-    fn subscribe_one(&mut self, key: Key, text: &ByteString, options: Options) -> Result<u8, u8> {
-        let parsed = filter::parse(text, true).map_err(|_| reason::TOPIC_FILTER_INVALID)?;
+    fn subscribe_one(&mut self, key: Key, parsed: filter::Parsed, options: Options) -> Result<u8, u8> {
         let session = &self.sessions[key];
         if !session.grants.may_subscribe(&parsed.filter) {
-            tracing::debug!(client = %session.client, filter = %text.escape_debug(), "subscription refused: not allowed");
+            tracing::debug!(client = %session.client, filter = %parsed.filter.escape_debug(), "subscription refused: not allowed");
             return Err(reason::NOT_AUTHORIZED);
         }
         let whole = session.mounted(&parsed.group, &parsed.filter);
@@ -81,32 +90,47 @@ impl Hub {
     }
 
     /// Puts a subscription into all tables; says whether it is new.
-    pub(super) fn enter_subscription(&mut self, key: Key, whole: ByteString, subscription: Subscription) -> bool {
+    pub(super) fn enter_subscription(
+        &mut self,
+        key: Key,
+        whole: ByteString,
+        subscription: Subscription,
+    ) -> bool {
         let sub = Sub {
             key,
             options: subscription.options,
+            apart: self.is_five(key),
         };
-        let new = self.tree.insert(subscription.group.as_ref(), &subscription.filter, sub);
+        let new = self
+            .tree
+            .insert(subscription.group.as_ref(), &subscription.filter, sub);
         if new && self.sys.subscribed(&subscription.filter) {
             self.start_sys();
         }
         let session = &mut self.sessions[key];
         // Its retained messages are being sent already: once is enough.
-        session.cursors.retain(|cursor| cursor.filter != subscription.filter);
+        session
+            .cursors
+            .retain(|cursor| cursor.filter != subscription.filter);
         session.subscriptions.insert(whole, subscription);
         new
     }
 
     /// A client's UNSUBSCRIBE.
-    pub(super) fn unsubscribe(&mut self, key: Key, id: NonZeroU16, filters: Vec<ByteString>) {
-        let codes: Vec<u8> = filters
+    pub(super) fn unsubscribe(
+        &mut self,
+        key: Key,
+        id: NonZeroU16,
+        filters: Vec<ByteString>,
+    ) -> Result<(), Fault> {
+        let parsed: Result<Vec<_>, _> = filters.iter().map(|text| filter::parse(text, true)).collect();
+        let parsed = parsed.map_err(|_| Fault::malformed("a filter that is none"))?;
+        let codes: Vec<u8> = parsed
             .iter()
-            .map(|text| match filter::parse(text, true) {
-                Ok(parsed) => self.unsubscribe_one(key, &parsed),
-                Err(_) => reason::TOPIC_FILTER_INVALID,
-            })
+            .map(|parsed| self.unsubscribe_one(key, parsed))
             .collect();
         self.say(key, |outlet, out| outlet.encoder.unsuback(id, &codes, out));
+        Ok(())
     }
 
     fn unsubscribe_one(&mut self, key: Key, parsed: &filter::Parsed) -> u8 {

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Files {
     tls: Tls,
     alpn: &'static [u8],
-    look: Duration,
+    pub(super) look: Duration,
     now: Mutex<Now>,
 }
 

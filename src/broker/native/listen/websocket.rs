@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::http::header::{
@@ -221,11 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Websocket<S> {
 
 /// How reading ends: a client that is gone without a close frame is gone.
 fn end(error: Error) -> io::Result<()> {
-    use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ResetWithoutClosingHandshake) => {
-            Ok(())
-        }
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ok(()),
         error => Err(fault(error)),
     }
 }
@@ -233,7 +233,9 @@ fn end(error: Error) -> io::Result<()> {
 fn fault(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
-        Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
+        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::SendAfterClosing) => {
+            io::ErrorKind::BrokenPipe.into()
+        }
         Error::Http(response) => {
             let why = response.body().as_deref().map(String::from_utf8_lossy);
             let why = why.unwrap_or_default();

@@ -71,12 +71,20 @@ impl Decoder {
             strict::imply_clean_start(body);
         }
         let packet = if self.version == Some(Version::V5) {
-            self.five.decode(bytes).map_err(fault)?.map(|(packet, _)| from_five(packet))
+            self.five
+                .decode(bytes)
+                .map_err(fault)?
+                .map(|(packet, _)| from_five(packet))
         } else {
-            self.three.decode(bytes).map_err(fault)?.map(|(packet, _)| from_three(packet))
+            self.three
+                .decode(bytes)
+                .map_err(fault)?
+                .map(|(packet, _)| from_three(packet))
         };
         // The whole packet was there.
-        packet.unwrap_or(Err(Fault::malformed("the packet is shorter than it says"))).map(Some)
+        packet
+            .unwrap_or(Err(Fault::malformed("the packet is shorter than it says")))
+            .map(Some)
     }
 }
 
@@ -99,7 +107,6 @@ fn fault(error: DecodeError) -> Fault {
     let code = match error {
         DecodeError::InvalidClientId => reason::CLIENT_ID_NOT_VALID,
         DecodeError::InvalidTopicName => reason::TOPIC_NAME_INVALID,
-        DecodeError::InvalidTopicFilter | DecodeError::ConnectReservedFlagSet => reason::PROTOCOL_ERROR,
         _ => reason::MALFORMED_PACKET,
     };
     let what = match error {
@@ -116,7 +123,11 @@ fn fault(error: DecodeError) -> Fault {
 fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
     Ok(match packet {
         v3::Packet::Connect(connect) => Packet::Connect(Box::new(Connect {
-            version: if connect.protocol.0 == MQTT_LEVEL_31 { Version::V31 } else { Version::V311 },
+            version: if connect.protocol.0 == MQTT_LEVEL_31 {
+                Version::V31
+            } else {
+                Version::V311
+            },
             client: connect.client_id,
             clean: connect.clean_session,
             keep_alive: connect.keep_alive,
@@ -124,7 +135,6 @@ fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
             receive_maximum: u16::MAX,
             maximum_packet: None,
             alias_maximum: 0,
-            problem_information: false,
             auth_method: None,
             user: connect.username,
             password: connect.password,
@@ -245,7 +255,6 @@ fn connect_five(connect: v5::Connect) -> Result<Connect, Fault> {
         receive_maximum: connect.receive_max.map_or(u16::MAX, |maximum| maximum.get()),
         maximum_packet: connect.max_packet_size.map(NonZeroU32::get),
         alias_maximum: connect.topic_alias_max,
-        problem_information: connect.request_problem_info,
         auth_method: connect.auth_method,
         user: connect.username,
         password: connect.password,
@@ -258,7 +267,9 @@ fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
     if let Some(said) = publish.properties {
         if !said.subscription_ids.is_empty() {
             // MQTT-3.3.4-6.
-            return Err(Fault::protocol("a client's PUBLISH holds a subscription identifier"));
+            return Err(Fault::protocol(
+                "a client's PUBLISH holds a subscription identifier",
+            ));
         }
         alias = said.topic_alias;
         expiry = said.message_expiry_interval.map(NonZeroU32::get);

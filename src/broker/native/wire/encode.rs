@@ -3,7 +3,7 @@
 use super::super::message::{Message, Properties};
 use super::{Ack, Connack, Version, codec_qos, reason};
 use crate::broker::Qos;
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use bytestring::ByteString;
 use rmqtt_codec::types::Publish;
 use rmqtt_codec::v5::PublishAck2Reason;
@@ -16,7 +16,6 @@ use tokio_util::codec::Encoder as _;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     version: Version,
-    problem_information: bool,
 }
 
 /// How a message goes to one receiver.
@@ -58,11 +57,8 @@ impl Scratch {
 }
 
 impl Encoder {
-    pub(crate) fn new(version: Version, problem_information: bool) -> Encoder {
-        Encoder {
-            version,
-            problem_information,
-        }
+    pub(crate) fn new(version: Version) -> Encoder {
+        Encoder { version }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -90,24 +86,15 @@ impl Encoder {
             };
             return self.three(v3::Packet::ConnectAck(ack), out);
         }
-        let packet = v5::ConnectAck {
-            session_present: ack.session_present,
-            reason_code: ack
-                .code
-                .try_into()
-                .unwrap_or(v5::ConnectAckReason::UnspecifiedError),
-            session_expiry_interval_secs: ack.expiry,
-            receive_max: ack.receive_maximum.unwrap_or(NonZeroU16::MAX),
-            max_qos: codec_qos(ack.maximum_qos),
-            max_packet_size: ack.maximum_packet,
-            assigned_client_id: ack.assigned_client.clone(),
-            topic_alias_max: ack.alias_maximum,
-            retain_available: ack.retain_available,
-            server_keepalive_sec: ack.server_keep_alive,
-            reason_string: ack.reason.map(ByteString::from_static),
-            ..v5::ConnectAck::default()
-        };
-        self.five(v5::Packet::ConnectAck(Box::new(packet)), out);
+        let mut properties = BytesMut::new();
+        connack_properties(ack, &mut properties);
+        out.put_u8(0x20);
+        // A hundred bytes at most: one for each length.
+        out.put_u8(u8::try_from(3 + properties.len()).unwrap_or(3));
+        out.put_u8(ack.session_present.into());
+        out.put_u8(ack.code);
+        out.put_u8(u8::try_from(properties.len()).unwrap_or(0));
+        out.put_slice(&properties);
     }
 
     /// The `code` of an older client's acknowledgement is left out: it has none.
@@ -123,9 +110,7 @@ impl Encoder {
         }
         let one = || v5::PublishAck {
             packet_id,
-            reason_code: code
-                .try_into()
-                .unwrap_or(v5::PublishAckReason::UnspecifiedError),
+            reason_code: code.try_into().unwrap_or(v5::PublishAckReason::UnspecifiedError),
             properties: Vec::new(),
             reason_string: None,
         };
@@ -144,7 +129,11 @@ impl Encoder {
             Ack::Pubrel => v5::Packet::PublishRelease(two()),
             Ack::Pubcomp => v5::Packet::PublishComplete(two()),
         };
+        let start = out.len();
         self.five(packet, out);
+        // The codec always writes the length of the properties, and knows fewer codes than there are.
+        out[start + 4] = code;
+        shorten(out, start, if code == reason::SUCCESS { 2 } else { 3 });
     }
 
     pub(crate) fn suback(&self, packet_id: NonZeroU16, codes: &[u8], out: &mut BytesMut) {
@@ -199,18 +188,16 @@ impl Encoder {
     }
 
     /// Only MQTT 5 has it: an older client's connection just ends.
-    pub(crate) fn disconnect(&self, code: u8, why: Option<&'static str>, out: &mut BytesMut) {
+    pub(crate) fn disconnect(&self, code: u8, out: &mut BytesMut) {
         if !self.version.is_five() {
             return;
         }
         let code = code
             .try_into()
             .unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
-        let mut packet = v5::Disconnect::new(code);
-        packet.reason_string = why
-            .filter(|_| self.problem_information)
-            .map(ByteString::from_static);
-        self.five(v5::Packet::Disconnect(packet), out);
+        let start = out.len();
+        self.five(v5::Packet::Disconnect(v5::Disconnect::new(code)), out);
+        shorten(out, start, 1);
     }
 
     /// Appends a PUBLISH, and says how long it is.
@@ -254,7 +241,9 @@ impl Encoder {
         let topic = match (by_alias, delivery.skip) {
             (true, _) => ByteString::new(),
             (false, 0) => message.topic.clone(),
-            (false, skip) => message.topic.slice_ref(message.topic.get(skip..).unwrap_or_default()),
+            (false, skip) => message
+                .topic
+                .slice_ref(message.topic.get(skip..).unwrap_or_default()),
         };
         let publish = Publish {
             dup: delivery.dup,
@@ -270,6 +259,48 @@ impl Encoder {
         } else {
             self.three(v3::Packet::Publish(Box::new(publish)), out);
         }
+    }
+}
+
+/// Cuts a packet without properties down to `body` bytes behind its header (MQTT 5 sections 3.4.2.1 and 3.14.2.2.1).
+fn shorten(out: &mut BytesMut, start: usize, body: u8) {
+    out.truncate(start + 2 + usize::from(body));
+    out[start + 1] = body;
+}
+
+/// The properties of a CONNACK. Written here, and not by the codec, for their order: it is mosquitto's, and there are
+/// clients that compare.
+fn connack_properties(ack: &Connack, out: &mut BytesMut) {
+    if ack.alias_maximum > 0 {
+        out.put_u8(0x22);
+        out.put_u16(ack.alias_maximum);
+    }
+    if let Some(expiry) = ack.expiry {
+        out.put_u8(0x11);
+        out.put_u32(expiry);
+    }
+    if let Some(id) = &ack.assigned_client {
+        out.put_u8(0x12);
+        out.put_u16(u16::try_from(id.len()).unwrap_or(u16::MAX));
+        out.put_slice(id.as_bytes());
+    }
+    if let Some(seconds) = ack.server_keep_alive {
+        out.put_u8(0x13);
+        out.put_u16(seconds);
+    }
+    if !ack.retain_available {
+        out.put_slice(&[0x25, 0]);
+    }
+    if let Some(most) = ack.maximum_packet {
+        out.put_u8(0x27);
+        out.put_u32(most);
+    }
+    if let Some(most) = ack.receive_maximum {
+        out.put_u8(0x21);
+        out.put_u16(most.get());
+    }
+    if ack.maximum_qos != Qos::ExactlyOnce {
+        out.put_slice(&[0x24, ack.maximum_qos as u8]);
     }
 }
 

@@ -9,6 +9,7 @@ mod strict;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::{Delivery, Encoder, Scratch};
+pub(crate) use strict::UNKNOWN_NEW;
 
 use super::message::{Options, Properties};
 use crate::broker::Qos;
@@ -83,8 +84,6 @@ pub(crate) struct Connect {
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet: Option<u32>,
     pub(crate) alias_maximum: u16,
-    /// Whether reason strings and user properties may be sent where no PUBLISH, CONNACK or DISCONNECT is.
-    pub(crate) problem_information: bool,
     pub(crate) auth_method: Option<ByteString>,
     pub(crate) user: Option<ByteString>,
     pub(crate) password: Option<Bytes>,
@@ -149,6 +148,7 @@ pub(crate) mod reason {
     pub(crate) const DISCONNECT_WITH_WILL: u8 = 0x04;
     pub(crate) const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
     pub(crate) const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
+    pub(crate) const UNSPECIFIED: u8 = 0x80;
     pub(crate) const MALFORMED_PACKET: u8 = 0x81;
     pub(crate) const PROTOCOL_ERROR: u8 = 0x82;
     pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;
@@ -185,7 +185,6 @@ pub(crate) struct Connack {
     pub(crate) retain_available: bool,
     /// Told where it is another than the client asked for.
     pub(crate) expiry: Option<u32>,
-    pub(crate) reason: Option<&'static str>,
 }
 
 /// An acknowledgement of a PUBLISH, or of one.

@@ -51,6 +51,9 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// A version that is newer than those we know.
+pub(crate) const UNKNOWN_NEW: &str = "a version of the protocol that is newer than 5";
+
 const SHORT: Fault = Fault::malformed("the packet is shorter than what it holds");
 const TRAILING: Fault = Fault::malformed("the packet is longer than what it holds");
 
@@ -76,7 +79,9 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
         12 | 14 => Ok(()),
         15 if version.is_five() => Ok(()),
-        _ => Err(Fault::protocol("a packet that only a server sends, or none at all")),
+        _ => Err(Fault::protocol(
+            "a packet that only a server sends, or none at all",
+        )),
     }
 }
 
@@ -87,13 +92,14 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
     let mut rest = Rest(body);
     let name = rest.binary()?;
     let level = rest.byte()?;
-    let unsupported = |what| Fault {
+    let unsupported = |what: &'static str| Fault {
         code: reason::UNSUPPORTED_VERSION,
         what,
     };
     let five = match (name, level) {
         (b"MQIsdp", 3) | (b"MQTT", 4) => false,
         (b"MQTT", 5) => true,
+        (b"MQTT", 6..) => return Err(unsupported(UNKNOWN_NEW)),
         (b"MQTT" | b"MQIsdp", _) => return Err(unsupported("a version of the protocol that is not known")),
         _ => return Err(Fault::protocol("the protocol is not MQTT")),
     };
@@ -112,6 +118,10 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
     rest.bytes(2)?;
     if five {
         rest.properties()?;
+    }
+    if level == 3 && rest.0.is_empty() {
+        let (code, what) = (reason::CLIENT_ID_NOT_VALID, "there is no client id");
+        return Err(Fault { code, what });
     }
     rest.string()?;
     if will {
@@ -144,11 +154,16 @@ fn publish(version: Version, first: u8, body: &[u8]) -> Result<(), Fault> {
     if dup && qos == 0 && version != Version::V31 {
         return Err(Fault::malformed("DUP is set on a PUBLISH with QoS 0"));
     }
-    let topic = Rest(body).binary()?;
-    if memchr::memchr3(b'+', b'#', 0, topic).is_some() {
-        let what = "the topic of a PUBLISH holds a wildcard or NUL";
-        let code = reason::TOPIC_NAME_INVALID;
-        return Err(Fault { code, what });
+    let mut rest = Rest(body);
+    let topic = rest.binary()?;
+    if memchr::memchr(0, topic).is_some() {
+        return Err(Fault::malformed("the topic of a PUBLISH holds NUL"));
+    }
+    if memchr::memchr2(b'+', b'#', topic).is_some() {
+        return Err(Fault::protocol("the topic of a PUBLISH holds a wildcard"));
+    }
+    if qos > 0 && rest.bytes(2)? == [0, 0] {
+        return Err(Fault::protocol("a PUBLISH with the packet id 0"));
     }
     Ok(())
 }
@@ -163,7 +178,9 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
         rest.string()?;
         let options = rest.byte()?;
         if options & 3 == 3 || !version.is_five() && options > 2 || options & 0x30 == 0x30 {
-            return Err(Fault::malformed("reserved bits of a subscription's options are set"));
+            return Err(Fault::malformed(
+                "reserved bits of a subscription's options are set",
+            ));
         }
     }
     Ok(())
