@@ -7,6 +7,7 @@ mod support;
 
 /// MQTT clients that we did not write.
 mod clients {
+    mod access;
     mod mosquitto;
     mod paho;
 }

@@ -79,3 +79,85 @@ impl Config {
         issues
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const HASH: &str = "$6$njERlZMi/7DzNB9E$iiavfuXvUm8iyDZArTy7smTxh07GXXOrOsqxfW6gkOYVXHGk+W+i/8d3xDxrMwEPygEBhoA8A/gjQC0N2M4Lkw==";
+
+    /// What `check` says of these files.
+    fn said(passwords: &str, rules: &str) -> (bool, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("passwd"), passwords).unwrap();
+        fs::set_permissions(path("passwd"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path("acl"), rules).unwrap();
+        let (passwd, acl) = (path("passwd"), path("acl"));
+        let text = format!("[broker]\npassword-file = {passwd:?}\nacl-file = {acl:?}\n");
+        fs::write(path("mqttyd.toml"), text).unwrap();
+        let said = Config::read_and_look(&path("mqttyd.toml"));
+        let (good, said) = said.map_or_else(
+            |faults| (false, faults.to_string()),
+            |read| (true, read.warnings.to_string()),
+        );
+        (good, said.replace(&folder.path().display().to_string(), ""))
+    }
+
+    #[test]
+    fn good_files_are_good() {
+        assert_eq!(
+            said(&format!("a:{HASH}\n"), "user a\ntopic a/#\n"),
+            (true, String::new())
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_passed_over_is_a_warning_with_its_number() {
+        let (good, said) = said(&format!("# comment\na:b\nb:{HASH}\n"), "topic read\n");
+        assert!(good);
+        assert!(
+            said.contains("warning: /passwd:2: \"a\" can't log in: the password is not hashed"),
+            "{said}"
+        );
+        assert!(said.contains("warning: /acl:1: the topic is missing"), "{said}");
+        assert!(!said.contains(":3:\u{20}\""), "{said}");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_is_a_fault_with_its_number_and_there_may_be_many() {
+        let (good, told) = said("", "user a\ntopic reed a\n");
+        assert!(!good && told.contains("error: /acl:2: the access is"), "{told}");
+        let (good, told) = said("", &"topics a\n".repeat(50));
+        assert!(
+            !good && told.contains("/acl:10: ") && !told.contains("/acl:11: "),
+            "{told}"
+        );
+        assert!(
+            told.contains("40 more lines of this file are like that"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_password_file_for_everybody_and_one_that_is_absent_are_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let (passwd, config) = (folder.path().join("passwd"), folder.path().join("mqttyd.toml"));
+        fs::write(&config, format!("[broker]\npassword-file = {passwd:?}\n")).unwrap();
+        let warnings = || Config::read_and_look(&config).unwrap().warnings.to_string();
+        assert!(
+            warnings().contains("the password file cannot be read here"),
+            "{}",
+            warnings()
+        );
+        fs::write(&passwd, "").unwrap();
+        fs::set_permissions(&passwd, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(
+            warnings().contains("everybody on this machine may read the password file"),
+            "{}",
+            warnings()
+        );
+    }
+}

@@ -169,9 +169,10 @@ impl Daemon {
     /// Where the broker listens for this version.
     #[track_caller]
     pub(crate) fn address(&self, version: Version) -> SocketAddr {
+        // "(MQTT 3.1, 3.1.1 and 5)", or one line for each: "(MQTT 3.1.1)" and "(MQTT 5)".
         let word = match version {
-            Version::V3 => "MQTT 3.1.1",
-            Version::V5 => "MQTT 5",
+            Version::V3 => "3.1.1",
+            Version::V5 => "5)",
         };
         let line = self.log().wait(&["listening", word]);
         let start = line

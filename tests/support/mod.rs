@@ -13,7 +13,7 @@ mod program;
 pub(crate) use daemon::{Daemon, Setup, Version};
 pub(crate) use device::Device;
 pub(crate) use lines::Lines;
-pub(crate) use mosquitto::{MosquittoSub, mosquitto_pub};
+pub(crate) use mosquitto::{MosquittoSub, mosquitto_pub, mosquitto_sub, mosquitto_try};
 pub(crate) use mqtt::{Client, Message};
 pub(crate) use paho::{Options, Paho};
 pub(crate) use program::{Program, mqttyd};

@@ -42,9 +42,9 @@ impl MosquittoSub {
     /// Starts one with these arguments and waits until its subscription is granted. None: it is not installed.
     #[track_caller]
     pub(crate) fn start(daemon: &Daemon, version: Version, args: &[&str]) -> Option<MosquittoSub> {
-        let mut command = command("mosquitto_sub", daemon, version)?;
         // Payloads as hexadecimal digits: nothing in them can be mistaken for something else.
-        let program = Program::start(command.args(["-d", "-F", "message %t %q %r %x"]).args(args));
+        let format = ["-d", "-F", "message %t %q %r %x"];
+        let program = mosquitto_sub(daemon, version, &[&format, args].concat())?;
         program.out.wait(&["Subscribed"]);
         Some(MosquittoSub { program, mark: 0 })
     }
@@ -71,13 +71,26 @@ impl MosquittoSub {
     }
 }
 
+/// Starts a mosquitto_sub that may fail. None: it is not installed.
+pub(crate) fn mosquitto_sub(daemon: &Daemon, version: Version, args: &[&str]) -> Option<Program> {
+    let mut command = command("mosquitto_sub", daemon, version)?;
+    Some(Program::start(command.args(args)))
+}
+
+/// Runs a mosquitto_pub that may fail. None: it is not installed.
+#[track_caller]
+pub(crate) fn mosquitto_try(daemon: &Daemon, version: Version, args: &[&str]) -> Option<Program> {
+    let mut program = Program::start(command("mosquitto_pub", daemon, version)?.args(args));
+    program.wait();
+    Some(program)
+}
+
 /// Runs mosquitto_pub with these arguments; it must succeed.
 #[track_caller]
 pub(crate) fn mosquitto_pub(daemon: &Daemon, version: Version, args: &[&str]) {
-    let Some(mut command) = command("mosquitto_pub", daemon, version) else {
+    let Some(mut program) = mosquitto_try(daemon, version, args) else {
         return;
     };
-    let mut program = Program::start(command.args(args));
     let status = program.wait();
     assert!(
         status.success(),

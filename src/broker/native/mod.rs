@@ -14,7 +14,7 @@ mod serve;
 mod store;
 mod wire;
 
-pub(crate) use access::AccessFile;
+pub(crate) use access::{AccessFile, with_password};
 pub(super) use link::{Publisher, Subscriber};
 
 use super::{Bound, Config, Died, LinkError, Qos, StartError};

@@ -5,9 +5,10 @@ mod files;
 mod throttle;
 
 pub(crate) use acl::Grants;
+pub(crate) use files::with_password;
 
 use crate::broker::Config;
-use crate::broker::secret::{HashError, Secret};
+use crate::broker::secret::{self, HashError, Secret};
 use crate::fold::Bucket;
 use files::Remark;
 use sha2::{Digest as _, Sha256};
@@ -136,7 +137,7 @@ impl Access {
                 lines: Bucket::new(LINES, LINE_EVERY),
                 untold: 0,
             })),
-            key: Key(random().map_err(AccessError::Random)?),
+            key: Key(secret::random().map_err(AccessError::Random)?),
         })
     }
 
@@ -337,16 +338,6 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Bytes that nobody can guess.
-pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
-}
-
 fn tell(path: &Path, remarks: &[Remark]) {
     for Remark { line, what } in remarks {
         tracing::warn!("{}:{line}: {what}", path.display());
@@ -366,7 +357,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::secret;
     use std::io::Write as _;
 
     /// The user "air" with the password "secret", hashed, and "badge" without one.
