@@ -9,6 +9,7 @@ mod support;
 mod clients {
     mod mosquitto;
     mod paho;
+    mod story;
 }
 
 /// What passes between the line and the topics.

@@ -1,7 +1,7 @@
 //! mosquitto_sub and mosquitto_pub, as people use them.
 
 use super::program::find;
-use super::{Daemon, Message, Program, Version, missing};
+use super::{Daemon, Message, Program, Route, Version, missing};
 use std::process::{Command, Stdio};
 
 const HOW: &str = "mosquitto_sub and mosquitto_pub are not installed: apt install mosquitto-clients";
@@ -11,24 +11,30 @@ fn command(program: &str, daemon: &Daemon, version: Version) -> Option<Command> 
         missing(HOW);
         return None;
     };
-    let address = daemon.address(version);
+    let address = daemon.address_over(Route::Tcp, version);
     // On a pipe its lines would wait in its buffer.
     let mut command = Command::new("stdbuf");
-    command.arg("-oL").arg(path);
-    command
-        .arg("-h")
-        .arg(address.ip().to_string())
-        .arg("-p")
-        .arg(address.port().to_string());
-    command
-        .arg("-V")
-        .arg(if version == Version::V5 {
-            "mqttv5"
-        } else {
-            "mqttv311"
-        })
-        .stdin(Stdio::null());
+    command.arg("-oL").arg(path).arg("-V").arg(match version {
+        Version::V3 => "mqttv311",
+        Version::V5 => "mqttv5",
+    });
+    command.args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()]);
+    command.stdin(Stdio::null());
     Some(command)
+}
+
+/// Runs one of mosquitto's clients with these arguments until it ends, which must be well; gives what it said. None:
+/// it is not installed.
+#[track_caller]
+pub(crate) fn mosquitto(program: &str, args: &[&str]) -> Option<String> {
+    let Some(path) = find(program) else {
+        missing(HOW);
+        return None;
+    };
+    let mut program = Program::start(Command::new(path).args(args).stdin(Stdio::null()));
+    let status = program.wait();
+    assert!(status.success(), "{args:?}: {status}: {}", program.err.text());
+    Some(program.out.text())
 }
 
 /// A mosquitto_sub that runs.
