@@ -36,10 +36,12 @@ fn tell(maker: Maker) {
     }
 }
 
-/// A broker with a listener for each way.
+/// A broker with a listener for each way, and a Unix socket.
 pub(super) struct House {
     pub(super) daemon: Daemon,
     pub(super) ca: PathBuf,
+    /// The path of its Unix socket.
+    pub(super) socket: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -65,12 +67,15 @@ impl House {
                 },
             )
         });
+        let socket = folder.path().join("mqtt.sock");
+        let unix = format!("[[broker.listener]]\naddress = 'unix:{}'\n", socket.display());
         House {
             daemon: Setup::new("")
                 .engine(Engine::Native)
-                .listeners(&listeners.concat())
+                .listeners(&(listeners.concat() + &unix))
                 .start(),
             ca: cert,
+            socket,
             _folder: folder,
         }
     }

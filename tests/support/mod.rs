@@ -15,7 +15,7 @@ mod rumqttc;
 pub(crate) use daemon::{Daemon, Engine, Setup, Version};
 pub(crate) use device::Device;
 pub(crate) use lines::Lines;
-pub(crate) use mosquitto::{MosquittoSub, mosquitto_pub};
+pub(crate) use mosquitto::{MosquittoSub, mosquitto, mosquitto_pub};
 pub(crate) use mqtt::{Client, Message};
 pub(crate) use outside::{Maker, Options, Outside, Properties, Route};
 pub(crate) use program::{Program, mqttyd};
