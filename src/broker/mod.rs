@@ -6,11 +6,13 @@
 mod config;
 mod native;
 mod rumqttd;
+mod secret;
 
 pub use config::{
     Access, Address, Config, Engine, Fault, Listener, Password, Rule, Rumqttd, Tls, Transport, User, Version,
     WhenQueueFull,
 };
+pub(crate) use native::AccessFile;
 pub use rumqttd::report;
 
 use crate::topic::{Filter, Topic};

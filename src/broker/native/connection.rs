@@ -187,12 +187,19 @@ async fn authenticate(
     match &connect.user {
         Some(name) => {
             if door.users {
-                if !access.authenticate(peer.ip(), name, connect.password.as_deref()).await {
+                if !access
+                    .authenticate(peer.ip(), name, connect.password.as_deref())
+                    .await
+                {
                     return Err(not("a wrong name or password"));
                 }
                 return Ok(Some(name.clone()));
             }
-            if door.anonymous { Ok(Some(name.clone())) } else { Err(not("a wrong name or password")) }
+            if door.anonymous {
+                Ok(Some(name.clone()))
+            } else {
+                Err(not("a wrong name or password"))
+            }
         }
         None if door.anonymous => Ok(None),
         None => Err(not("clients without a user name are not allowed here")),
@@ -267,7 +274,11 @@ impl Client {
             // The alarm is not moved for every packet: when it rings, it is asked whether it should.
             while self.alarm.as_mut().poll(context).is_ready() {
                 // A client that we do not read from can't be heard.
-                let since = if self.held_by.is_some() { Instant::now() } else { self.heard };
+                let since = if self.held_by.is_some() {
+                    Instant::now()
+                } else {
+                    self.heard
+                };
                 let due = since + patience;
                 if due <= Instant::now() {
                     let (code, what) = (reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");

@@ -14,6 +14,7 @@ mod serve;
 mod store;
 mod wire;
 
+pub(crate) use access::AccessFile;
 pub(super) use link::{Publisher, Subscriber};
 
 use super::{Bound, Config, Died, LinkError, Qos, StartError};
@@ -102,7 +103,10 @@ impl Room {
         let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(serve::clock(shared.clone(), clock));
-        let addresses = sockets.iter().map(|(socket, ..)| socket.bound().clone()).collect();
+        let addresses = sockets
+            .iter()
+            .map(|(socket, ..)| socket.bound().clone())
+            .collect();
         let rate = serve::Rate::new(config.max_connect_rate);
         for (socket, door, most) in sockets {
             let bounds = serve::Bounds {
@@ -110,7 +114,13 @@ impl Room {
                 most,
                 rate: rate.clone(),
             };
-            tasks.spawn(serve::listen(socket, door, bounds, shared.clone(), stopped.clone()));
+            tasks.spawn(serve::listen(
+                socket,
+                door,
+                bounds,
+                shared.clone(),
+                stopped.clone(),
+            ));
         }
         Ok(Room {
             addresses,

@@ -112,7 +112,9 @@ pub(super) async fn listen(
         };
         bounds.rate.turn().await;
         strangers.retain(Stranger::is_one);
-        if strangers.len() >= MOST_STRANGERS && let Some(oldest) = strangers.pop_front() {
+        if strangers.len() >= MOST_STRANGERS
+            && let Some(oldest) = strangers.pop_front()
+        {
             oldest.task.abort();
         }
         let guest = Guest {

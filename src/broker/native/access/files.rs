@@ -1,8 +1,8 @@
 //! mosquitto's two files: users with hashed passwords, and rules by topic. Read as mosquitto reads them, and what it
 //! passes over in silence is told.
 
-use super::hash::Secret;
 use crate::broker::Access;
+use crate::broker::secret::Secret;
 use crate::topic::Filter;
 
 /// A line that says something else than its writer may think, or a line that can't be.

@@ -14,7 +14,11 @@ impl Hub {
     /// A QoS 1 message has arrived.
     pub(super) fn puback(&mut self, key: Key, id: NonZeroU16, now: Instant) -> Result<(), Fault> {
         let session = &mut self.sessions[key];
-        if session.flights.iter().any(|flight| flight.id == id && flight.qos != Qos::AtLeastOnce) {
+        if session
+            .flights
+            .iter()
+            .any(|flight| flight.id == id && flight.qos != Qos::AtLeastOnce)
+        {
             return Err(Fault::protocol("a PUBACK for a message with QoS 2"));
         }
         if let Some(flight) = session.landed(id, |_| true) {
@@ -28,7 +32,11 @@ impl Hub {
     pub(super) fn pubrec(&mut self, key: Key, id: NonZeroU16, code: u8, now: Instant) -> Result<(), Fault> {
         let session = &mut self.sessions[key];
         let Some(flight) = session.flights.iter_mut().find(|flight| flight.id == id) else {
-            let code = if code < 0x80 { reason::PACKET_ID_NOT_FOUND } else { return Ok(()) };
+            let code = if code < 0x80 {
+                reason::PACKET_ID_NOT_FOUND
+            } else {
+                return Ok(());
+            };
             self.acknowledge(key, Ack::Pubrel, id, code);
             return Ok(());
         };

@@ -74,7 +74,11 @@ impl Hub {
             return refuse(reason::BAD_AUTHENTICATION_METHOD, why);
         }
         let assigned = connect.client.is_empty();
-        let client = if assigned { self.given_id(&connect)? } else { connect.client.clone() };
+        let client = if assigned {
+            self.given_id(&connect)?
+        } else {
+            connect.client.clone()
+        };
         let will = match connect.will {
             Some(will) => Some(self.checked_will(will, mount.as_ref())?),
             None => None,
@@ -164,7 +168,11 @@ impl Hub {
         let allowed = self.settings.zero_length_clientid && connect.version != Version::V31;
         if !allowed || !connect.clean {
             let five = connect.version.is_five();
-            let code = if five { reason::UNSPECIFIED } else { reason::CLIENT_ID_NOT_VALID };
+            let code = if five {
+                reason::UNSPECIFIED
+            } else {
+                reason::CLIENT_ID_NOT_VALID
+            };
             return refuse(code, "an empty client id");
         }
         // Not to be guessed: who takes an id takes its session.
@@ -185,10 +193,16 @@ impl Hub {
 
     fn checked_will(&self, mut will: Will, mount: Option<&ByteString>) -> Result<Will, Refusal> {
         if will.qos as u8 > self.settings.max_qos {
-            return refuse(reason::QOS_NOT_SUPPORTED, "the will's quality of service is too high");
+            return refuse(
+                reason::QOS_NOT_SUPPORTED,
+                "the will's quality of service is too high",
+            );
         }
         if will.retain && !self.settings.retain {
-            return refuse(reason::RETAIN_NOT_SUPPORTED, "the will is to be retained, and nothing is here");
+            return refuse(
+                reason::RETAIN_NOT_SUPPORTED,
+                "the will is to be retained, and nothing is here",
+            );
         }
         let too_large = self.settings.message_size != 0 && will.payload.len() > self.settings.message_size;
         if too_large {
@@ -212,7 +226,10 @@ impl Hub {
         if version.is_five() {
             return Ok((most, Some(most)));
         }
-        refuse(reason::CLIENT_ID_NOT_VALID, "the keep alive is longer than is allowed")
+        refuse(
+            reason::CLIENT_ID_NOT_VALID,
+            "the keep alive is longer than is allowed",
+        )
     }
 
     /// Ends the connection of a client that has come again.
@@ -246,7 +263,11 @@ impl Hub {
             }
             session.expiry = longest.map_or(expiry, |longest| expiry.min(longest));
         }
-        let how = if code == reason::DISCONNECT_WITH_WILL { How::Lost } else { How::Clean };
+        let how = if code == reason::DISCONNECT_WITH_WILL {
+            How::Lost
+        } else {
+            How::Clean
+        };
         self.depart(seat.key, how, now);
         Ok(())
     }
@@ -281,7 +302,8 @@ impl Hub {
         session.pressure.release();
         session.pressure.slow = false;
         if let Some(since) = session.pressure.since.take() {
-            self.timers.remove(&(since + super::deliver::PATIENCE, Timer::Patience(key)));
+            self.timers
+                .remove(&(since + super::deliver::PATIENCE, Timer::Patience(key)));
         }
         self.connected -= 1;
         self.offline += 1;
@@ -338,7 +360,8 @@ impl Hub {
         self.pass_on(key, true, now);
         let session = self.sessions.remove(key);
         for subscription in session.subscriptions.values() {
-            self.tree.remove(subscription.group.as_ref(), &subscription.filter, key);
+            self.tree
+                .remove(subscription.group.as_ref(), &subscription.filter, key);
             self.sys.unsubscribed(&subscription.filter);
         }
         for (due, timer) in [

@@ -30,13 +30,22 @@ struct Manner<'a> {
 
 impl Hub {
     /// Delivers to one session what its subscriptions `hits` ask for. Tells whether it is behind and worth waiting for.
-    pub(super) fn deliver(&mut self, publication: &mut Publication, hits: &[Hit], now: Instant) -> Option<Key> {
+    pub(super) fn deliver(
+        &mut self,
+        publication: &mut Publication,
+        hits: &[Hit],
+        now: Instant,
+    ) -> Option<Key> {
         let first = hits.first()?;
         let key = first.key;
         let session = self.sessions.get_mut(key)?;
         let message = &publication.message;
         let asked = hits.iter().map(|hit| hit.qos).max().unwrap_or_default();
-        let qos = if self.settings.upgrade { asked } else { asked.min(message.qos) };
+        let qos = if self.settings.upgrade {
+            asked
+        } else {
+            asked.min(message.qos)
+        };
         // MQTT-3.3.1-12 and MQTT-3.3.1-13.
         let retain = message.retain && hits.iter().any(|hit| hit.as_published);
         let ids: Vec<NonZeroU32> = hits.iter().filter_map(|hit| hit.id).collect();
@@ -71,7 +80,13 @@ impl Hub {
     }
 
     /// Sends a message if nothing has to wait before it and there is room.
-    fn send_now(&mut self, key: Key, publication: &mut Publication, manner: Manner<'_>, now: Instant) -> bool {
+    fn send_now(
+        &mut self,
+        key: Key,
+        publication: &mut Publication,
+        manner: Manner<'_>,
+        now: Instant,
+    ) -> bool {
         let Hub {
             sessions,
             scratch,
@@ -82,7 +97,11 @@ impl Hub {
         } = self;
         let session = &mut sessions[key];
         let zero = manner.qos == Qos::AtMostOnce;
-        let waits = if zero { session.queue.zeros() > 0 } else { !session.queue.is_empty() };
+        let waits = if zero {
+            session.queue.zeros() > 0
+        } else {
+            !session.queue.is_empty()
+        };
         if waits || !session.cursors.is_empty() {
             return false;
         }
@@ -104,7 +123,10 @@ impl Hub {
         let waiting = id.map(|id| {
             let again = session.expiry != 0 || manner.share.is_some();
             let seq = session.seq();
-            (seq, again.then(|| Waiting::new(publication.share(), manner, seq, Some(id))))
+            (
+                seq,
+                again.then(|| Waiting::new(publication.share(), manner, seq, Some(id))),
+            )
         });
         if let (Some(id), Some((_, Some(waiting)))) = (id, &waiting) {
             record_flight(journal, session, waiting, id);
@@ -172,16 +194,31 @@ impl Hub {
             journal_done(&mut self.journal, session, oldest.seq);
         }
         let seq = session.seq();
-        let id = if manner.qos == Qos::AtMostOnce { None } else { session.free_id() };
+        let id = if manner.qos == Qos::AtMostOnce {
+            None
+        } else {
+            session.free_id()
+        };
         let waiting = Waiting::new(publication.share(), manner, seq, id);
-        if let (Some(journal), true) = (&mut self.journal, session.stored && waiting.qos != Qos::AtMostOnce) {
+        if let (Some(journal), true) = (
+            &mut self.journal,
+            session.stored && waiting.qos != Qos::AtMostOnce,
+        ) {
             journal.queue(&session.client, &waiting);
         }
         session.queue.push(waiting);
         // The connection's task asks for more when it has written what it has.
         let (most, most_bytes) = (
-            if settings.max_queued == 0 { PRESSING.0 } else { settings.max_queued },
-            if settings.max_queued_bytes == 0 { PRESSING.1 } else { settings.max_queued_bytes },
+            if settings.max_queued == 0 {
+                PRESSING.0
+            } else {
+                settings.max_queued
+            },
+            if settings.max_queued_bytes == 0 {
+                PRESSING.1
+            } else {
+                settings.max_queued_bytes
+            },
         );
         let pressing = session.queue.len() * 2 > most || session.queue.bytes() * 2 > most_bytes;
         let Some(connection) = session.connection() else {
@@ -225,9 +262,16 @@ impl Hub {
             let client = session.client.escape_debug();
             tracing::info!(client = %client, count, "the client's queue is empty again");
         }
-        let low = if self.settings.max_queued == 0 { PRESSING.0 } else { self.settings.max_queued } / 4;
-        let low_bytes =
-            if self.settings.max_queued_bytes == 0 { PRESSING.1 } else { self.settings.max_queued_bytes } / 4;
+        let low = if self.settings.max_queued == 0 {
+            PRESSING.0
+        } else {
+            self.settings.max_queued
+        } / 4;
+        let low_bytes = if self.settings.max_queued_bytes == 0 {
+            PRESSING.1
+        } else {
+            self.settings.max_queued_bytes
+        } / 4;
         if session.queue.len() <= low
             && session.queue.bytes() <= low_bytes
             && let Some(since) = session.pressure.since.take()
@@ -250,7 +294,11 @@ impl Hub {
         if session.flights.len() >= connection.window || !connection.outlet.lock().has_room() {
             return false;
         }
-        let Cursor { filter, options, after } = cursor;
+        let Cursor {
+            filter,
+            options,
+            after,
+        } = cursor;
         let (filter, options, after) = (filter.clone(), *options, after.clone());
         let Some(kept) = self.retained.next(&filter, after.as_ref(), now).cloned() else {
             session.cursors.pop_front();
@@ -260,11 +308,17 @@ impl Hub {
             cursor.after = Some(kept.message.topic.clone());
         }
         let session = &self.sessions[key];
-        let allowed = session.grants.may_receive(session.below_mount(&kept.message.topic));
+        let allowed = session
+            .grants
+            .may_receive(session.below_mount(&kept.message.topic));
         if !allowed || !self.source_may_still(&kept) {
             return true;
         }
-        let qos = if self.settings.upgrade { options.qos } else { options.qos.min(kept.message.qos) };
+        let qos = if self.settings.upgrade {
+            options.qos
+        } else {
+            options.qos.min(kept.message.qos)
+        };
         let ids = options.id;
         let manner = Manner {
             qos,
@@ -274,7 +328,10 @@ impl Hub {
         };
         let seq = self.sessions[key].seq();
         let waiting = Waiting::new(kept.message, manner, seq, None);
-        if let (Some(journal), true) = (&mut self.journal, self.sessions[key].stored && qos != Qos::AtMostOnce) {
+        if let (Some(journal), true) = (
+            &mut self.journal,
+            self.sessions[key].stored && qos != Qos::AtMostOnce,
+        ) {
             journal.queue(&self.sessions[key].client, &waiting);
         }
         self.transmit(key, waiting, now)
@@ -319,7 +376,11 @@ impl Hub {
         } = self;
         let session = &mut sessions[key];
         let zero = waiting.qos == Qos::AtMostOnce;
-        let id = if zero { None } else { waiting.id.or_else(|| session.free_id()) };
+        let id = if zero {
+            None
+        } else {
+            waiting.id.or_else(|| session.free_id())
+        };
         if !zero && id.is_none() {
             // A later acknowledgement frees one.
             session.queue.push_front(waiting);
@@ -402,7 +463,9 @@ impl Hub {
             let mut state = outlet.lock();
             for flight in flights {
                 if flight.released {
-                    outlet.encoder.ack(Ack::Pubrel, flight.id, reason::SUCCESS, &mut state.out);
+                    outlet
+                        .encoder
+                        .ack(Ack::Pubrel, flight.id, reason::SUCCESS, &mut state.out);
                     kept.push_back(flight);
                     continue;
                 }
@@ -417,7 +480,15 @@ impl Hub {
                     stats,
                 };
                 let manner = waiting.manner();
-                if line.send(connection, &waiting.message, manner, Some(flight.id), true, skip, now) {
+                if line.send(
+                    connection,
+                    &waiting.message,
+                    manner,
+                    Some(flight.id),
+                    true,
+                    skip,
+                    now,
+                ) {
                     kept.push_back(flight);
                 } else {
                     gone.push(flight.id);
@@ -436,7 +507,10 @@ impl Hub {
     /// QoS 2 only if they were not on their way (MQTT 5 section 4.8.2).
     pub(super) fn pass_on(&mut self, key: Key, ended: bool, now: Instant) {
         let session = &mut self.sessions[key];
-        if session.flights.iter().all(|flight| flight.waiting.as_ref().is_none_or(|w| w.share.is_none()))
+        if session
+            .flights
+            .iter()
+            .all(|flight| flight.waiting.as_ref().is_none_or(|w| w.share.is_none()))
             && session.queue.iter().all(|waiting| waiting.share.is_none())
         {
             return;
@@ -445,7 +519,9 @@ impl Hub {
         let mut kept = std::collections::VecDeque::new();
         for flight in std::mem::take(&mut session.flights) {
             match flight.waiting {
-                Some(waiting) if waiting.share.is_some() && flight.qos == Qos::AtLeastOnce => orphans.push(waiting),
+                Some(waiting) if waiting.share.is_some() && flight.qos == Qos::AtLeastOnce => {
+                    orphans.push(waiting)
+                }
                 waiting => kept.push_back(Flight { waiting, ..flight }),
             }
         }

@@ -32,7 +32,11 @@ pub(super) fn parse(text: &ByteString, shared: bool) -> Result<Parsed, Invalid> 
         None if &**text == "$share" && shared => return Err(Invalid),
         None => (None, text.clone()),
     };
-    if valid(&filter) { Ok(Parsed { group, filter }) } else { Err(Invalid) }
+    if valid(&filter) {
+        Ok(Parsed { group, filter })
+    } else {
+        Err(Invalid)
+    }
 }
 
 fn valid(filter: &str) -> bool {
@@ -94,10 +98,34 @@ mod tests {
 
     #[test]
     fn filters_are_valid_as_the_standard_says() {
-        for good in ["a", "/", "+", "#", "a/#", "+/a/+", "/#", "a//b", "$SYS/#", "$shared/x", "日本/+"] {
+        for good in [
+            "a",
+            "/",
+            "+",
+            "#",
+            "a/#",
+            "+/a/+",
+            "/#",
+            "a//b",
+            "$SYS/#",
+            "$shared/x",
+            "日本/+",
+        ] {
             assert!(parse(&text(good), true).is_ok(), "{good}");
         }
-        for bad in ["", "a#", "a/#/b", "a+", "+a/b", "a/b#", "#/", "$share", "$share/", "$share/g", "$share//a"] {
+        for bad in [
+            "",
+            "a#",
+            "a/#/b",
+            "a+",
+            "+a/b",
+            "a/b#",
+            "#/",
+            "$share",
+            "$share/",
+            "$share/g",
+            "$share//a",
+        ] {
             assert_eq!(parse(&text(bad), true), Err(Invalid), "{bad}");
         }
         for bad in ["$share/g/", "$share/+/a", "$share/g#/a", "$share/g/a#"] {

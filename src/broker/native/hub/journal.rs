@@ -147,7 +147,9 @@ impl Hub {
             record: SessionRecord {
                 expiry: session.expiry,
                 user: session.user.clone(),
-                away: session.away_since.map(|since| now.saturating_duration_since(since)),
+                away: session
+                    .away_since
+                    .map(|since| now.saturating_duration_since(since)),
                 will: will.map(|(due, will)| (due.saturating_duration_since(now), will.clone())),
             },
         });

@@ -250,10 +250,19 @@ impl Hub {
 
     /// Whether a publisher is still to wait for the session that held it; if so, it will be woken.
     pub(crate) fn holds(&mut self, by: Key, waker: &std::task::Waker) -> bool {
-        let Some(session) = self.sessions.get_mut(by).filter(|session| session.pressure.holds()) else {
+        let Some(session) = self
+            .sessions
+            .get_mut(by)
+            .filter(|session| session.pressure.holds())
+        else {
             return false;
         };
-        if !session.pressure.waiting.iter().any(|known| known.will_wake(waker)) {
+        if !session
+            .pressure
+            .waiting
+            .iter()
+            .any(|known| known.will_wake(waker))
+        {
             session.pressure.waiting.push(waker.clone());
         }
         true
@@ -261,7 +270,9 @@ impl Hub {
 
     /// The same, without being woken.
     pub(crate) fn is_held(&self, by: Key) -> bool {
-        self.sessions.get(by).is_some_and(|session| session.pressure.holds())
+        self.sessions
+            .get(by)
+            .is_some_and(|session| session.pressure.holds())
     }
 
     /// Hands what has been recorded to the store. To be said when a batch of packets is done.

@@ -74,7 +74,10 @@ impl Hub {
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         let topic = self.named(key, &publish)?;
         if publish.qos as u8 > self.settings.max_qos {
-            let (code, what) = (reason::QOS_NOT_SUPPORTED, "a quality of service that is not allowed");
+            let (code, what) = (
+                reason::QOS_NOT_SUPPORTED,
+                "a quality of service that is not allowed",
+            );
             return Err(Fault { code, what });
         }
         if publish.retain && !self.settings.retain {
@@ -92,8 +95,10 @@ impl Hub {
                 return Ok(Flow::On);
             }
             if session.received.len() >= self.settings.max_inflight.into() {
-                let (code, what) =
-                    (reason::RECEIVE_MAXIMUM_EXCEEDED, "more unacknowledged messages than are allowed");
+                let (code, what) = (
+                    reason::RECEIVE_MAXIMUM_EXCEEDED,
+                    "more unacknowledged messages than are allowed",
+                );
                 return Err(Fault { code, what });
             }
         }
@@ -101,7 +106,11 @@ impl Hub {
         let Some(id) = publish.id else {
             return Ok(routed.held_by.map_or(Flow::On, Flow::Hold));
         };
-        let kind = if publish.qos == Qos::ExactlyOnce { Ack::Pubrec } else { Ack::Puback };
+        let kind = if publish.qos == Qos::ExactlyOnce {
+            Ack::Pubrec
+        } else {
+            Ack::Puback
+        };
         // A refused message is done with: its packet id is free.
         if kind == Ack::Pubrec && code < 0x80 {
             self.sessions[key].received.insert(id.get());
@@ -117,8 +126,7 @@ impl Hub {
     fn route(&mut self, key: Key, topic: ByteString, publish: &Publish, now: Instant) -> (u8, Routed) {
         let session = &self.sessions[key];
         let refused = |code| (code, Routed::default());
-        let too_large =
-            self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
+        let too_large = self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
         if too_large {
             self.stats.dropped += 1;
             return refused(reason::PACKET_TOO_LARGE);
@@ -142,7 +150,11 @@ impl Hub {
             properties: publish.properties.clone(),
         };
         let routed = self.publish(message, Some(key), now);
-        let code = if routed.matched { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
+        let code = if routed.matched {
+            reason::SUCCESS
+        } else {
+            reason::NO_MATCHING_SUBSCRIBERS
+        };
         (code, routed)
     }
 
@@ -238,7 +250,9 @@ impl Hub {
                     _ => false,
                 };
                 let present = |key: Key| sessions.get(key).is_some_and(|session| !session.is_away());
-                if let Some(at) = turn(group, ready).or_else(|| turn(group, present)).or_else(|| turn(group, |_| true))
+                if let Some(at) = turn(group, ready)
+                    .or_else(|| turn(group, present))
+                    .or_else(|| turn(group, |_| true))
                 {
                     let sub = group.members[at];
                     hits.push(Hit {

@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(topics(&retained, "#", now), ["a", "a-b", "a/b", "a/c/d", "b"]);
         assert_eq!(topics(&retained, "+", now), ["a", "a-b", "b"]);
         assert_eq!(topics(&retained, "a/+", now), ["a/b"]);
-        assert_eq!(topics(&retained, "a/old", now - Duration::from_secs(1)), ["a/old"]);
+        assert_eq!(
+            topics(&retained, "a/old", now - Duration::from_secs(1)),
+            ["a/old"]
+        );
         let mut gone = 0;
         retained.expire(now, |_| gone += 1);
         assert_eq!((gone, retained.len()), (1, 6));

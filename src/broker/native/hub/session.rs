@@ -1,9 +1,9 @@
 //! What the broker knows of one client, connected or not (MQTT 5 section 4.1).
 
 use super::super::access::Grants;
+use super::super::inbox::Inbox;
 use super::super::message::{Message, Options};
 use super::super::wire::Will;
-use super::super::inbox::Inbox;
 use super::outlet::Outlet;
 use crate::broker::Qos;
 use crate::fold::Run;

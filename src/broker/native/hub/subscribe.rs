@@ -26,14 +26,18 @@ impl Hub {
                 return Err(Fault::protocol("no local on a shared subscription"));
             }
         }
-        let parsed: Result<Vec<_>, _> = filters.iter().map(|(text, _)| filter::parse(text, true)).collect();
+        let parsed: Result<Vec<_>, _> = filters
+            .iter()
+            .map(|(text, _)| filter::parse(text, true))
+            .collect();
         // MQTT-4.7.1 says what a filter is: another thing is a malformed packet.
         let parsed = parsed.map_err(|_| Fault::malformed("a filter that is none"))?;
         let codes: Vec<u8> = parsed
             .into_iter()
             .zip(&filters)
             .map(|(parsed, (_, options))| {
-                self.subscribe_one(key, parsed, *options).unwrap_or_else(|code| code)
+                self.subscribe_one(key, parsed, *options)
+                    .unwrap_or_else(|code| code)
             })
             .collect();
         self.say(key, |outlet, out| outlet.encoder.suback(id, &codes, out));
@@ -86,19 +90,28 @@ impl Hub {
     }
 
     /// Puts a subscription into all tables; says whether it is new.
-    pub(super) fn enter_subscription(&mut self, key: Key, whole: ByteString, subscription: Subscription) -> bool {
+    pub(super) fn enter_subscription(
+        &mut self,
+        key: Key,
+        whole: ByteString,
+        subscription: Subscription,
+    ) -> bool {
         let sub = Sub {
             key,
             options: subscription.options,
             apart: self.is_five(key),
         };
-        let new = self.tree.insert(subscription.group.as_ref(), &subscription.filter, sub);
+        let new = self
+            .tree
+            .insert(subscription.group.as_ref(), &subscription.filter, sub);
         if new && self.sys.subscribed(&subscription.filter) {
             self.start_sys();
         }
         let session = &mut self.sessions[key];
         // Its retained messages are being sent already: once is enough.
-        session.cursors.retain(|cursor| cursor.filter != subscription.filter);
+        session
+            .cursors
+            .retain(|cursor| cursor.filter != subscription.filter);
         session.subscriptions.insert(whole, subscription);
         new
     }

@@ -173,7 +173,12 @@ impl Hub {
         let loads = self.sys.loads;
         for (name, load) in LOADS.iter().zip(loads) {
             for (average, (_, minutes)) in load.averages.iter().zip(MINUTES) {
-                self.tell(format!("load/{name}/{minutes}"), format!("{average:.2}"), publish, now);
+                self.tell(
+                    format!("load/{name}/{minutes}"),
+                    format!("{average:.2}"),
+                    publish,
+                    now,
+                );
             }
         }
     }

@@ -11,17 +11,55 @@ use std::time::Duration;
 /// Something that is to be remembered, or not any more.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    Retain { message: Arc<Message> },
-    Unretain { topic: ByteString },
-    Session { client: ByteString, record: SessionRecord },
-    Forget { client: ByteString },
-    Subscribe { client: ByteString, filter: ByteString, options: Options },
-    Unsubscribe { client: ByteString, filter: ByteString },
-    Queue { client: ByteString, seq: u64, message: Arc<Message>, qos: Qos, retain: bool, ids: Vec<NonZeroU32>, packet_id: Option<u16> },
-    Sent { client: ByteString, seq: u64, packet_id: u16, released: bool },
-    Done { client: ByteString, seq: u64 },
-    Received { client: ByteString, packet_id: u16 },
-    Released { client: ByteString, packet_id: u16 },
+    Retain {
+        message: Arc<Message>,
+    },
+    Unretain {
+        topic: ByteString,
+    },
+    Session {
+        client: ByteString,
+        record: SessionRecord,
+    },
+    Forget {
+        client: ByteString,
+    },
+    Subscribe {
+        client: ByteString,
+        filter: ByteString,
+        options: Options,
+    },
+    Unsubscribe {
+        client: ByteString,
+        filter: ByteString,
+    },
+    Queue {
+        client: ByteString,
+        seq: u64,
+        message: Arc<Message>,
+        qos: Qos,
+        retain: bool,
+        ids: Vec<NonZeroU32>,
+        packet_id: Option<u16>,
+    },
+    Sent {
+        client: ByteString,
+        seq: u64,
+        packet_id: u16,
+        released: bool,
+    },
+    Done {
+        client: ByteString,
+        seq: u64,
+    },
+    Received {
+        client: ByteString,
+        packet_id: u16,
+    },
+    Released {
+        client: ByteString,
+        packet_id: u16,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

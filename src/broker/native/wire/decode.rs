@@ -71,12 +71,20 @@ impl Decoder {
             strict::imply_clean_start(body);
         }
         let packet = if self.version == Some(Version::V5) {
-            self.five.decode(bytes).map_err(fault)?.map(|(packet, _)| from_five(packet))
+            self.five
+                .decode(bytes)
+                .map_err(fault)?
+                .map(|(packet, _)| from_five(packet))
         } else {
-            self.three.decode(bytes).map_err(fault)?.map(|(packet, _)| from_three(packet))
+            self.three
+                .decode(bytes)
+                .map_err(fault)?
+                .map(|(packet, _)| from_three(packet))
         };
         // The whole packet was there.
-        packet.unwrap_or(Err(Fault::malformed("the packet is shorter than it says"))).map(Some)
+        packet
+            .unwrap_or(Err(Fault::malformed("the packet is shorter than it says")))
+            .map(Some)
     }
 }
 
@@ -115,7 +123,11 @@ fn fault(error: DecodeError) -> Fault {
 fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
     Ok(match packet {
         v3::Packet::Connect(connect) => Packet::Connect(Box::new(Connect {
-            version: if connect.protocol.0 == MQTT_LEVEL_31 { Version::V31 } else { Version::V311 },
+            version: if connect.protocol.0 == MQTT_LEVEL_31 {
+                Version::V31
+            } else {
+                Version::V311
+            },
             client: connect.client_id,
             clean: connect.clean_session,
             keep_alive: connect.keep_alive,
@@ -255,7 +267,9 @@ fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
     if let Some(said) = publish.properties {
         if !said.subscription_ids.is_empty() {
             // MQTT-3.3.4-6.
-            return Err(Fault::protocol("a client's PUBLISH holds a subscription identifier"));
+            return Err(Fault::protocol(
+                "a client's PUBLISH holds a subscription identifier",
+            ));
         }
         alias = said.topic_alias;
         expiry = said.message_expiry_interval.map(NonZeroU32::get);

@@ -110,9 +110,7 @@ impl Encoder {
         }
         let one = || v5::PublishAck {
             packet_id,
-            reason_code: code
-                .try_into()
-                .unwrap_or(v5::PublishAckReason::UnspecifiedError),
+            reason_code: code.try_into().unwrap_or(v5::PublishAckReason::UnspecifiedError),
             properties: Vec::new(),
             reason_string: None,
         };
@@ -243,7 +241,9 @@ impl Encoder {
         let topic = match (by_alias, delivery.skip) {
             (true, _) => ByteString::new(),
             (false, 0) => message.topic.clone(),
-            (false, skip) => message.topic.slice_ref(message.topic.get(skip..).unwrap_or_default()),
+            (false, skip) => message
+                .topic
+                .slice_ref(message.topic.get(skip..).unwrap_or_default()),
         };
         let publish = Publish {
             dup: delivery.dup,

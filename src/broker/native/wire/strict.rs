@@ -79,7 +79,9 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
         12 | 14 => Ok(()),
         15 if version.is_five() => Ok(()),
-        _ => Err(Fault::protocol("a packet that only a server sends, or none at all")),
+        _ => Err(Fault::protocol(
+            "a packet that only a server sends, or none at all",
+        )),
     }
 }
 
@@ -176,7 +178,9 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
         rest.string()?;
         let options = rest.byte()?;
         if options & 3 == 3 || !version.is_five() && options > 2 || options & 0x30 == 0x30 {
-            return Err(Fault::malformed("reserved bits of a subscription's options are set"));
+            return Err(Fault::malformed(
+                "reserved bits of a subscription's options are set",
+            ));
         }
     }
     Ok(())
