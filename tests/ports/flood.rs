@@ -68,6 +68,7 @@ fn a_subscriber_that_loses_messages_because_it_is_slow_is_warned_of() {
         "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
         device.path()
     ))
+    .broker("max-queued-messages = 100")
     .rumqttd("segment-size = 1024\nsegments = 2")
     .start();
     daemon.wait_ports(&["loud"], "open");

@@ -87,7 +87,7 @@ impl Setup {
         self
     }
 
-    /// Settings of the broker.
+    /// Settings that only our own broker has.
     pub(crate) fn broker(mut self, text: &str) -> Setup {
         self.broker = text.into();
         self
@@ -122,8 +122,11 @@ impl Setup {
         let control = self.dir.path().join("control.sock");
         let config = self.dir.path().join("mqttyd.toml");
         let (engine, free) = match self.engine {
-            Engine::Native => ("allow-anonymous = true", vec!["3.1.1"]),
-            Engine::Rumqttd => ("engine = 'rumqttd'", vec!["3.1.1", "5"]),
+            Engine::Native => (format!("allow-anonymous = true\n{}", self.broker), vec!["3.1.1"]),
+            Engine::Rumqttd => (
+                format!("engine = 'rumqttd'\n[broker.rumqttd]\n{}", self.rumqttd),
+                vec!["3.1.1", "5"],
+            ),
         };
         let listeners = self.listeners.unwrap_or_else(|| {
             free.iter()
@@ -134,8 +137,8 @@ impl Setup {
         });
         let text = format!(
             "[gateway]\ncontrol = {control:?}\ncounters = '100ms'\n\
-             [broker]\n{engine}\n{}\n[broker.rumqttd]\n{}\n{listeners}\n{}",
-            self.broker, self.rumqttd, self.ports
+             [broker]\n{engine}\n{listeners}\n{}",
+            self.ports
         );
         fs::write(&config, text).expect("a configuration file");
         Daemon::run(config, control, &self.environment, self.dir)

@@ -228,6 +228,7 @@ mod new {
         LastWill::new(text(&will["topic"]), bytes(&will["payload"]), qos, retain, None)
     }
 
+    #[expect(clippy::result_large_err, reason = "the crate's own type")]
     fn publish(client: &AsyncClient, wish: &Value) -> Result<(), ClientError> {
         let (topic, payload) = (text(&wish["topic"]), bytes(&wish["payload"]));
         let (qos, retain) = (level(&wish["qos"]), wish["retain"] == true);

@@ -288,7 +288,7 @@ proptest! {
             sent.extend_from_slice(part);
         }
         wire.extend(frame(true, 8, &[]));
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(Box::pin(async {
             let mut house = open(None).await;
             let (client, mut stream) = pair(&mut house).await;
             let mut client = client.into_inner();
@@ -316,6 +316,6 @@ proptest! {
             let ((), got) = soon(async { tokio::join!(writing, reading) }).await;
             prop_assert_eq!(got, sent);
             Ok(())
-        })?;
+        }))?;
     }
 }

@@ -1,5 +1,4 @@
-//! One story for every client that we did not write: over each way, with each version of the protocol. Our own
-//! broker only; what rumqttd can do stands in the other files.
+//! One story for every client that we did not write: over each way, with each version of the protocol.
 
 use crate::support::{Daemon, Engine, Maker, Options, Outside, Properties, Route, Setup, Version};
 use std::fs;
