@@ -141,6 +141,15 @@ impl Broker {
         }
     }
 
+    /// Reads again who may connect and what they may do; what can't be read changes nothing.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        match &self.room {
+            Room::Native(room) => room.reload(config),
+            // It takes its users at the start alone.
+            Room::Rumqttd(_) => Ok(()),
+        }
+    }
+
     /// Closes the listeners, in bounded time: their addresses are free again.
     pub async fn stop(self) {
         with!(Room, self.room, room => room.stop().await);

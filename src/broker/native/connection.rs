@@ -107,20 +107,21 @@ pub(super) async fn welcome(
         Err(ended) => return Err(ended),
     };
     let version = connect.version;
+    let longest = connect.maximum_packet.map_or(usize::MAX, |most| most as usize);
     if full() {
         let (code, why) = (reason::SERVER_BUSY, "there are as many clients as are allowed");
-        refuse(&mut stream, &Encoder::new(version), Refusal { code, why }).await;
+        refuse(&mut stream, version, Refusal { code, why }, longest).await;
         return Err(Ended::Told(why));
     }
-    let user = match authenticate(&connect, peer, certificate, door, &shared.access).await {
+    let user = match authenticate(&connect, peer, certificate, door, &shared.access()).await {
         Ok(user) => user,
         Err(refusal) => {
-            refuse(&mut stream, &Encoder::new(version), refusal).await;
+            refuse(&mut stream, version, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
     let outlet = Arc::new(Outlet::new(Encoder::new(version)));
-    let access = shared.access.clone();
+    let access = shared.access();
     let name = user.clone();
     let arrival = Arrival {
         connect,
@@ -139,7 +140,7 @@ pub(super) async fn welcome(
     let seated = match arrived {
         Ok(seated) => seated,
         Err(refusal) => {
-            refuse(&mut stream, &Encoder::new(version), refusal).await;
+            refuse(&mut stream, version, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
@@ -206,7 +207,7 @@ async fn authenticate(
     }
 }
 
-async fn refuse(stream: &mut Stream, encoder: &Encoder, refusal: Refusal) {
+async fn refuse(stream: &mut Stream, version: Version, refusal: Refusal, longest: usize) {
     let mut out = BytesMut::new();
     let ack = Connack {
         code: refusal.code,
@@ -214,7 +215,11 @@ async fn refuse(stream: &mut Stream, encoder: &Encoder, refusal: Refusal) {
         maximum_qos: crate::broker::Qos::ExactlyOnce,
         ..Connack::default()
     };
-    encoder.connack(&ack, &mut out);
+    Encoder::new(version).connack(&ack, &mut out);
+    // MQTT-3.1.2-24.
+    if out.len() > longest {
+        out.clear();
+    }
     finish(stream, &mut out).await;
 }
 
@@ -231,7 +236,7 @@ async fn refuse_unread(stream: &mut Stream, version: Option<Version>, fault: Fau
         (_, reason::UNSUPPORTED_VERSION | reason::CLIENT_ID_NOT_VALID) => version.unwrap_or(Version::V311),
         _ => return,
     };
-    refuse(stream, &Encoder::new(version), refusal).await;
+    refuse(stream, version, refusal, usize::MAX).await;
 }
 
 /// Writes what is left, and closes; not for longer than is bearable.
@@ -281,8 +286,8 @@ impl Client {
                 };
                 let due = since + patience;
                 if due <= Instant::now() {
-                    let (code, what) = (reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");
-                    return Poll::Ready(Ended::Fault(Fault { code, what }));
+                    let fault = Fault::new(reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");
+                    return Poll::Ready(Ended::Fault(fault));
                 }
                 self.alarm.as_mut().reset(due);
             }

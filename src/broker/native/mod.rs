@@ -44,7 +44,7 @@ pub(super) struct Room {
 /// What all tasks of the broker share.
 pub(super) struct Shared {
     hub: Mutex<Hub>,
-    access: Arc<Access>,
+    access: Mutex<Arc<Access>>,
     max_packet: usize,
     max_connections: usize,
     /// The highest ticket of the store whose changes are safe.
@@ -61,6 +61,10 @@ impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         // A panic in the hub ends the process (its task is joined): nobody goes on with what it left.
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn access(&self) -> Arc<Access> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn committed(&self) -> u64 {
@@ -90,12 +94,11 @@ impl Room {
             sockets.push((socket, door, listener.max_connections));
         }
         let mut hub = Hub::new(Settings::from(config), Instant::now());
-        let rules = access.clone();
-        hub.rule(Arc::new(move |user, client| rules.grants(user, client)));
+        hub.rule(rules(&access));
         let clock = hub.clock();
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub),
-            access,
+            access: Mutex::new(access),
             max_packet: config.longest_packet(),
             max_connections: config.max_connections,
             committed: Arc::default(),
@@ -160,6 +163,15 @@ impl Room {
         Ok(begin.elapsed())
     }
 
+    /// Reads users and rules again. What can't be read changes nothing.
+    pub(super) fn reload(&self, config: &Config) -> Result<(), StartError> {
+        let access = Arc::new(Access::load(config).map_err(|error| StartError::Access(error.into()))?);
+        let rules = rules(&access);
+        *self.shared.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        self.shared.hub().rule(rules);
+        Ok(())
+    }
+
     pub(super) fn lost(&self) -> u64 {
         self.shared.hub().stats().dropped
     }
@@ -176,6 +188,11 @@ impl Room {
         let _ = tokio::time::timeout(LINGER, all).await;
         self.tasks.shutdown().await;
     }
+}
+
+fn rules(access: &Arc<Access>) -> hub::Rules {
+    let access = access.clone();
+    Arc::new(move |user, client| access.grants(user, client))
 }
 
 impl fmt::Debug for Room {

@@ -180,11 +180,13 @@ impl Hub {
         }
     }
 
-    pub(super) fn record_received(&mut self, key: Key, id: NonZeroU16) {
+    pub(super) fn record_received(&mut self, key: Key, id: NonZeroU16, message: &Arc<Message>) {
         if let Some((journal, client)) = self.stored(key) {
-            let client = client.clone();
-            let packet_id = id.get();
-            journal.record(Change::Received { client, packet_id });
+            journal.record(Change::Received {
+                client: client.clone(),
+                packet_id: id.get(),
+                message: message.clone(),
+            });
         }
     }
 

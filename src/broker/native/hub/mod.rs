@@ -178,8 +178,13 @@ impl Hub {
         }
     }
 
-    /// Who published what is retained must still be allowed to, by these rules.
+    /// From now on these rules hold, for those who are connected as well.
     pub(crate) fn rule(&mut self, grants: Rules) {
+        for (_, session) in &mut self.sessions {
+            if !matches!(session.endpoint, Endpoint::Local(_)) {
+                session.grants = grants(session.user.as_deref(), &session.client);
+            }
+        }
         self.grants = Some(grants);
     }
 
@@ -212,7 +217,7 @@ impl Hub {
             Packet::Publish(publish) => return self.published(key, publish, now),
             Packet::Puback(id) => self.puback(key, id, now)?,
             Packet::Pubrec(id, code) => self.pubrec(key, id, code, now)?,
-            Packet::Pubrel(id) => self.pubrel(key, id),
+            Packet::Pubrel(id) => return Ok(self.pubrel(key, id, now)),
             Packet::Pubcomp(id) => self.pubcomp(key, id, now)?,
             Packet::Subscribe { id, filters } => self.subscribe(key, id, filters, now)?,
             Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters)?,
@@ -295,7 +300,7 @@ impl Hub {
     pub(crate) fn close_all(&mut self, code: u8, why: &'static str) {
         for (_, session) in &self.sessions {
             match &session.endpoint {
-                Endpoint::Net(connection) => connection.outlet.close(End { code, why }),
+                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, false),
                 Endpoint::Local(inbox) => inbox.close(),
                 Endpoint::Away => {}
             }

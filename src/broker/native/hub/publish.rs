@@ -22,6 +22,13 @@ pub(crate) struct Routed {
     pub(crate) held_by: Option<Key>,
 }
 
+impl Routed {
+    /// What the publisher is to do.
+    pub(super) fn flow(self) -> Flow {
+        self.held_by.map_or(Flow::On, Flow::Hold)
+    }
+}
+
 /// A subscription that a message is for.
 #[derive(Debug, Clone)]
 pub(super) struct Hit {
@@ -74,88 +81,77 @@ impl Hub {
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         let topic = self.named(key, &publish)?;
         if publish.qos as u8 > self.settings.max_qos {
-            let (code, what) = (
-                reason::QOS_NOT_SUPPORTED,
-                "a quality of service that is not allowed",
-            );
-            return Err(Fault { code, what });
+            return Err(Fault::new(reason::QOS_NOT_SUPPORTED, "a quality of service that is not allowed"));
         }
         if publish.retain && !self.settings.retain {
-            let (code, what) = (reason::RETAIN_NOT_SUPPORTED, "nothing is retained here");
-            return Err(Fault { code, what });
+            return Err(Fault::new(reason::RETAIN_NOT_SUPPORTED, "nothing is retained here"));
         }
         if !filter::topic_has_few_levels(&topic) {
             return Err(Fault::protocol("the topic has too many levels"));
         }
-        let session = &mut self.sessions[key];
         if let (Some(id), Qos::ExactlyOnce) = (publish.id, publish.qos) {
-            if session.received.contains(&id.get()) {
+            let received = &self.sessions[key].received;
+            if received.contains_key(&id.get()) {
                 // It has come again: it was taken the first time (section 4.3.3).
                 self.acknowledge(key, Ack::Pubrec, id, reason::SUCCESS);
                 return Ok(Flow::On);
             }
-            if session.received.len() >= self.settings.max_inflight.into() {
-                let (code, what) = (
-                    reason::RECEIVE_MAXIMUM_EXCEEDED,
-                    "more unacknowledged messages than are allowed",
-                );
-                return Err(Fault { code, what });
+            if received.len() >= self.settings.max_inflight.into() {
+                let what = "more unacknowledged messages than are allowed";
+                return Err(Fault::new(reason::RECEIVE_MAXIMUM_EXCEEDED, what));
             }
         }
-        let (code, routed) = self.route(key, topic, &publish, now);
-        let Some(id) = publish.id else {
-            return Ok(routed.held_by.map_or(Flow::On, Flow::Hold));
-        };
-        let kind = if publish.qos == Qos::ExactlyOnce {
-            Ack::Pubrec
-        } else {
-            Ack::Puback
-        };
-        // A refused message is done with: its packet id is free.
-        if kind == Ack::Pubrec && code < 0x80 {
-            self.sessions[key].received.insert(id.get());
-            self.record_received(key, id);
-        }
-        // Whether somebody heard it is told for QoS 1 alone, as mosquitto does.
-        let silent = kind == Ack::Pubrec && code == reason::NO_MATCHING_SUBSCRIBERS;
-        self.acknowledge(key, kind, id, if silent { reason::SUCCESS } else { code });
-        Ok(routed.held_by.map_or(Flow::On, Flow::Hold))
-    }
-
-    /// Publishes what may be published; the reason code for the acknowledgement.
-    fn route(&mut self, key: Key, topic: ByteString, publish: &Publish, now: Instant) -> (u8, Routed) {
-        let session = &self.sessions[key];
-        let refused = |code| (code, Routed::default());
-        let too_large = self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
-        if too_large {
-            self.stats.dropped += 1;
-            return refused(reason::PACKET_TOO_LARGE);
-        }
-        // Only the broker speaks there.
-        if topic.starts_with("$SYS/") || topic.starts_with("$share/") {
-            return refused(reason::NOT_AUTHORIZED);
-        }
-        if !session.grants.may_publish(session.below_mount(&topic)) {
-            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
-            return refused(reason::NOT_AUTHORIZED);
-        }
+        let refused = self.refusal(key, &topic, &publish);
         let message = Message {
             topic,
-            payload: publish.payload.clone(),
+            payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
             expires: publish
                 .expiry
                 .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into()))),
-            properties: publish.properties.clone(),
+            properties: publish.properties,
         };
-        let routed = self.publish(message, Some(key), now);
-        let code = if routed.matched {
-            reason::SUCCESS
-        } else {
-            reason::NO_MATCHING_SUBSCRIBERS
+        let (code, routed) = match (refused, publish.qos, publish.id) {
+            (Some(code), ..) => (code, Routed::default()),
+            (None, Qos::ExactlyOnce, Some(id)) => {
+                // It is delivered when it is released (section 4.3.3, method A).
+                let message = Publication::new(message).share();
+                self.record_received(key, id, &message);
+                self.sessions[key].received.insert(id.get(), message);
+                (reason::SUCCESS, Routed::default())
+            }
+            (None, ..) => {
+                let routed = self.publish(message, Some(key), now);
+                let nobody = !routed.matched;
+                let code = if nobody { reason::NO_MATCHING_SUBSCRIBERS } else { reason::SUCCESS };
+                (code, routed)
+            }
         };
-        (code, routed)
+        if let Some(id) = publish.id {
+            let kind = if publish.qos == Qos::ExactlyOnce { Ack::Pubrec } else { Ack::Puback };
+            self.acknowledge(key, kind, id, code);
+        }
+        Ok(routed.flow())
+    }
+
+    /// Why a message is not taken, by the reason code for its acknowledgement.
+    fn refusal(&mut self, key: Key, topic: &str, publish: &Publish) -> Option<u8> {
+        let session = &self.sessions[key];
+        if self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size {
+            self.stats.dropped += 1;
+            return Some(reason::PACKET_TOO_LARGE);
+        }
+        // Only the broker speaks there; but for those that bridge two brokers, and tell so.
+        let system = topic.starts_with("$SYS/") && !filter::matches("$SYS/broker/connection/+/state", topic);
+        if system || topic.starts_with("$share/") {
+            return Some(reason::NOT_AUTHORIZED);
+        }
+        if !session.grants.may_publish(session.below_mount(topic)) {
+            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
+            return Some(reason::NOT_AUTHORIZED);
+        }
+        None
     }
 
     /// The topic of a PUBLISH, which an alias may stand for (MQTT 5 section 3.3.2.3.4).
@@ -170,10 +166,7 @@ impl Hub {
             return Ok(whole);
         };
         let at = usize::from(alias.get());
-        let invalid = |what| Fault {
-            code: reason::TOPIC_ALIAS_INVALID,
-            what,
-        };
+        let invalid = |what| Fault::new(reason::TOPIC_ALIAS_INVALID, what);
         if at > most {
             return Err(invalid("a topic alias above the maximum"));
         }
@@ -200,9 +193,8 @@ impl Hub {
             self.retain(&mut publication, from);
         }
         let mut hits = std::mem::take(&mut self.hits);
-        self.hit(&publication.message.topic, from, &mut hits);
         let mut routed = Routed {
-            matched: !hits.is_empty(),
+            matched: self.hit(&publication.message.topic, from, &mut hits),
             held_by: None,
         };
         if hits.len() > 1 {
@@ -227,11 +219,13 @@ impl Hub {
         routed
     }
 
-    /// Finds who is subscribed to a topic.
-    fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) {
+    /// Finds who is subscribed to a topic; says whether somebody is, be it one who does not want it from itself.
+    fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) -> bool {
         let sessions = &self.sessions;
+        let mut any = false;
         self.tree.matches(topic, |found| match found {
             Found::One(sub) => {
+                any = true;
                 if !(sub.options.no_local && from == Some(sub.key)) {
                     hits.push(Hit {
                         key: sub.key,
@@ -269,6 +263,7 @@ impl Hub {
                 }
             }
         });
+        any || !hits.is_empty()
     }
 
     /// Keeps a message for those who subscribe later, or clears the one that is kept.

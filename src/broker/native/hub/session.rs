@@ -30,8 +30,8 @@ pub(super) struct Session {
     pub(super) queue: Queue,
     /// Messages on their way, in the order in which they were sent.
     pub(super) flights: VecDeque<Flight>,
-    /// Packet ids of QoS 2 messages that have come and are not released yet.
-    pub(super) received: HashSet<u16>,
+    /// QoS 2 messages that have come and are not released yet, by their packet ids.
+    pub(super) received: HashMap<u16, Arc<Message>>,
     /// Retained messages that are still to be sent.
     pub(super) cursors: VecDeque<Cursor>,
     pub(super) will: Option<Will>,
@@ -45,6 +45,10 @@ pub(super) struct Session {
     pub(super) endpoint: Endpoint,
     /// Publishers wait for it.
     pub(super) pressure: Pressure,
+    /// It is over, but for its will, which is due later.
+    pub(super) ghost: bool,
+    /// Whether the client has said how long its session is to be kept.
+    pub(super) expiry_said: bool,
     /// Whether the store knows of it.
     pub(super) stored: bool,
     pub(super) drops: Run,
@@ -266,7 +270,7 @@ impl Session {
             subscriptions: HashMap::new(),
             queue: Queue::default(),
             flights: VecDeque::new(),
-            received: HashSet::new(),
+            received: HashMap::new(),
             cursors: VecDeque::new(),
             will: None,
             mount: None,
@@ -275,6 +279,8 @@ impl Session {
             forget_due: None,
             endpoint,
             pressure: Pressure::default(),
+            ghost: false,
+            expiry_said: true,
             stored: false,
             drops: Run::default(),
             ids: HashSet::new(),

@@ -26,17 +26,14 @@ impl Hub {
                 return Err(Fault::protocol("no local on a shared subscription"));
             }
         }
-        let parsed: Result<Vec<_>, _> = filters
-            .iter()
-            .map(|(text, _)| filter::parse(text, true))
-            .collect();
-        // MQTT-4.7.1 says what a filter is: another thing is a malformed packet.
-        let parsed = parsed.map_err(|_| Fault::malformed("a filter that is none"))?;
+        let parsed = parsed(filters.iter().map(|(text, _)| text))?;
         let codes: Vec<u8> = parsed
             .into_iter()
             .zip(&filters)
             .map(|(parsed, (_, options))| {
-                self.subscribe_one(key, parsed, *options)
+                let parsed = parsed.ok_or(reason::TOPIC_FILTER_INVALID);
+                parsed
+                    .and_then(|parsed| self.subscribe_one(key, parsed, *options))
                     .unwrap_or_else(|code| code)
             })
             .collect();
@@ -123,11 +120,12 @@ impl Hub {
         id: NonZeroU16,
         filters: Vec<ByteString>,
     ) -> Result<(), Fault> {
-        let parsed: Result<Vec<_>, _> = filters.iter().map(|text| filter::parse(text, true)).collect();
-        let parsed = parsed.map_err(|_| Fault::malformed("a filter that is none"))?;
-        let codes: Vec<u8> = parsed
+        let codes: Vec<u8> = parsed(filters.iter())?
             .iter()
-            .map(|parsed| self.unsubscribe_one(key, parsed))
+            .map(|parsed| match parsed {
+                Some(parsed) => self.unsubscribe_one(key, parsed),
+                None => reason::TOPIC_FILTER_INVALID,
+            })
             .collect();
         self.say(key, |outlet, out| outlet.encoder.unsuback(id, &codes, out));
         Ok(())
@@ -175,4 +173,16 @@ impl Hub {
             _ => true,
         }
     }
+}
+
+/// Takes the filters of a packet apart; `None` for a group that is none. MQTT-4.7.1 says what a filter is: another thing
+/// is a malformed packet.
+fn parsed<'a>(texts: impl Iterator<Item = &'a ByteString>) -> Result<Vec<Option<filter::Parsed>>, Fault> {
+    texts
+        .map(|text| match filter::parse(text, true) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(filter::Invalid::Group) => Ok(None),
+            Err(filter::Invalid::Filter) => Err(Fault::malformed("a filter that is none")),
+        })
+        .collect()
 }

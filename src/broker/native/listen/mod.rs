@@ -4,6 +4,7 @@
 //! connection's own [`Incoming::handshake`], in its own task and within its own time.
 
 mod accept;
+mod chain;
 mod name;
 mod stream;
 mod tls;

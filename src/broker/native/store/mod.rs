@@ -55,6 +55,7 @@ pub(crate) enum Change {
     Received {
         client: ByteString,
         packet_id: u16,
+        message: Arc<Message>,
     },
     Released {
         client: ByteString,
@@ -84,7 +85,7 @@ pub(crate) struct LoadedSession {
     pub(crate) record: SessionRecord,
     pub(crate) subscriptions: Vec<(ByteString, Options)>,
     pub(crate) queue: Vec<LoadedMessage>,
-    pub(crate) received: Vec<u16>,
+    pub(crate) received: Vec<(u16, Arc<Message>)>,
 }
 
 #[derive(Debug)]
