@@ -122,6 +122,8 @@ enum Timer {
     Forget(Key),
     /// A session that is behind has been waited for long enough.
     Patience(Key),
+    /// Retained messages that are too old are to be forgotten.
+    Sweep,
     /// What was put off is to be handed to the store.
     Flush,
     /// The `$SYS` topics are due.
@@ -152,6 +154,8 @@ pub(crate) struct Hub {
     grants: Option<Rules>,
     stats: Stats,
     sys: sys::Sys,
+    /// Whether a `Timer::Sweep` is under way.
+    sweeping: bool,
     scratch: Scratch,
     hits: Vec<publish::Hit>,
 }
@@ -161,6 +165,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, now: Instant) -> Hub {
         Hub {
             sys: sys::Sys::new(now),
+            sweeping: false,
             settings,
             sessions: Slab::new(),
             clients: HashMap::new(),

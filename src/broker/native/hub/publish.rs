@@ -5,7 +5,7 @@ use super::super::wire::{Ack, Fault, Publish, reason};
 use super::retained::Kept;
 use super::session::{Endpoint, Share};
 use super::tree::{Found, Group};
-use super::{Flow, Hub, Key, filter};
+use super::{Flow, Hub, Key, Timer, filter};
 use crate::broker::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -300,8 +300,30 @@ impl Hub {
         };
         if self.retained.set(kept, self.settings.max_retained) {
             self.record_retained(&message, now);
+            if message.expires.is_some() && !self.sweeping {
+                self.sweeping = true;
+                self.arm(now + SWEEP, Timer::Sweep);
+            }
         } else {
             self.stats.not_retained += 1;
+        }
+    }
+}
+
+/// How long a retained message that is too old may take up room: nobody is given it meanwhile.
+const SWEEP: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Forgets retained messages that are too old.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let mut old = Vec::new();
+        self.retained.expire(now, |topic| old.push(topic.clone()));
+        for topic in old {
+            self.record_unretained(&topic, Qos::AtMostOnce, now);
+        }
+        if self.retained.iter().any(|kept| kept.message.expires.is_some()) {
+            self.sweeping = true;
+            self.arm(now + SWEEP, Timer::Sweep);
         }
     }
 }
