@@ -191,11 +191,6 @@ impl Access {
         verified.await.unwrap_or(false)
     }
 
-    /// Whether a user is listed without a password: one that a client certificate stands for.
-    pub(crate) fn known_without_password(&self, name: &str) -> bool {
-        self.users.get(name).is_some_and(|user| user.secret.is_none())
-    }
-
     /// What a client may do, with its names put in.
     pub(crate) fn grants(&self, user: Option<&str>, client: &str) -> Grants {
         match &self.rules {
@@ -403,8 +398,6 @@ mod tests {
                 "{name} {password:?}"
             );
         }
-        assert!(access.known_without_password("badge") && !access.known_without_password("air"));
-        assert!(!access.known_without_password("nobody"));
         assert!(!format!("{access:?}").contains("clear"));
     }
 
