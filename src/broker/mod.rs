@@ -272,6 +272,9 @@ pub enum StartError {
     /// Users, rules, or their files.
     #[error("who may connect can't be read")]
     Access(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The folder for what is to be remembered.
+    #[error("the broker's memory can't be used")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The broker did not answer its first probe.
     #[error("the broker did not come up")]
     Dead(#[from] Died),

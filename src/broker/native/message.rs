@@ -24,6 +24,20 @@ pub(crate) struct Message {
     pub(crate) properties: Option<Bytes>,
 }
 
+impl Message {
+    /// One that says nothing.
+    pub(crate) fn empty() -> Message {
+        Message {
+            topic: ByteString::new(),
+            payload: Bytes::new(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expires: None,
+            properties: None,
+        }
+    }
+}
+
 /// How a client subscribes (MQTT 5 section 3.8.3.1); for older clients all but the quality of service is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Options {

@@ -22,16 +22,20 @@ use crate::topic::Filter;
 use access::Access;
 use bytestring::ByteString;
 use connection::Door;
-use hub::{Hub, Settings};
+use hub::{Hub, Journal, Settings};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long connections may take to write what they have when the broker stops.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Retained messages of QoS 0 are handed to the store no more often than that, whatever is asked of the disk.
+const LEAST_RHYTHM: Duration = Duration::from_secs(1);
 
 /// A running broker.
 pub(super) struct Room {
@@ -39,6 +43,7 @@ pub(super) struct Room {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    store: Option<Arc<Store>>,
 }
 
 /// What all tasks of the broker share.
@@ -49,6 +54,19 @@ pub(super) struct Shared {
     max_connections: usize,
     /// The highest ticket of the store whose changes are safe.
     committed: Arc<AtomicU64>,
+    /// Whether one of our tasks has.
+    panicked: watch::Sender<bool>,
+}
+
+/// Tells when the task that holds it panics.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked.send_replace(true);
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -95,17 +113,35 @@ impl Room {
         }
         let mut hub = Hub::new(Settings::from(config), Instant::now());
         hub.rule(rules(&access));
+        let mut committed = Arc::default();
+        let store = open_store(config)?;
+        let store = store.map(|(store, loaded)| {
+            let now = Instant::now();
+            hub.restore(loaded, now);
+            let store = Arc::new(store);
+            committed = store.position();
+            let sink = store.clone();
+            let rhythm = config.sync_interval.0.max(LEAST_RHYTHM);
+            let sink = Box::new(move |batch| sink.commit(batch));
+            hub.keep(Journal::new(sink, store.position(), rhythm));
+            store
+        });
         let clock = hub.clock();
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub),
             access: Mutex::new(access),
             max_packet: config.longest_packet(),
             max_connections: config.max_connections,
-            committed: Arc::default(),
+            committed,
+            panicked: watch::Sender::new(false),
         });
         let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(serve::clock(shared.clone(), clock));
+        if let Some(store) = &store {
+            tasks.spawn(serve::written(shared.clone(), store.committed()));
+            tasks.spawn(serve::snapshots(shared.clone(), store.clone()));
+        }
         let addresses = sockets
             .iter()
             .map(|(socket, ..)| socket.bound().clone())
@@ -130,6 +166,7 @@ impl Room {
             shared,
             tasks,
             stop,
+            store,
         })
     }
 
@@ -146,15 +183,18 @@ impl Room {
         Ok(link::make(&self.shared, name, filters, depth))
     }
 
-    /// A broker in our own runtime does not die alone: its tasks are in the watch of `probe`.
+    /// A task of ours has panicked: the hub may be in any state.
     pub(super) async fn died(&self) -> Died {
-        std::future::pending().await
+        let mut panicked = self.shared.panicked.subscribe();
+        // The sender lives in `self`: this ends by a panic alone.
+        let _ = panicked.wait_for(|panicked| *panicked).await;
+        Died::Cut
     }
 
     /// The lock is free, and the tasks that accept connections are there.
     pub(super) async fn probe(&self) -> Result<Duration, Died> {
         let begin = Instant::now();
-        if self.shared.hub.is_poisoned() || self.tasks.len() < self.addresses.len() + 1 {
+        if self.shared.hub.is_poisoned() || *self.shared.panicked.borrow() {
             return Err(Died::Cut);
         }
         // The turn of all who are ready comes first.
@@ -187,6 +227,36 @@ impl Room {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LINGER, all).await;
         self.tasks.shutdown().await;
+        if let Some(store) = self.store {
+            self.shared.hub().forget_journal();
+            // The links have none of it: nobody else holds it now.
+            if let Some(store) = Arc::into_inner(store) {
+                store.close().await;
+            }
+        }
+    }
+}
+
+/// Opens the broker's memory, where there is to be one.
+fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartError> {
+    let Some(folder) = config.store() else {
+        return Ok(None);
+    };
+    match Store::open(&folder, config.sync_interval.0) {
+        Ok((store, loaded)) => {
+            let (retained, sessions) = (loaded.retained.len(), loaded.sessions.len());
+            tracing::info!(folder = %folder.display(), retained, sessions, "the broker remembers");
+            Ok(Some((store, loaded)))
+        }
+        // Who has asked for it in words is not to be without.
+        Err(error) if config.persistence == Some(true) || config.persistence_location.is_some() => {
+            Err(StartError::Store(error.into()))
+        }
+        Err(error) => {
+            let error = crate::causes::Causes(&error);
+            tracing::warn!(%error, "the broker runs without a memory: what it holds is lost when it ends");
+            Ok(None)
+        }
     }
 }
 

@@ -106,7 +106,10 @@ impl Hub {
             let mut written = bytes::BytesMut::new();
             outlet.encoder.connack(&ack, &mut written);
             if written.len() > longest as usize {
-                return refuse(reason::PACKET_TOO_LARGE, "it takes only packets that are shorter than a CONNACK");
+                return refuse(
+                    reason::PACKET_TOO_LARGE,
+                    "it takes only packets that are shorter than a CONNACK",
+                );
             }
         }
 
@@ -367,7 +370,11 @@ impl Hub {
     /// the will waits all the same, as mosquitto has it; a client that comes again in time cancels it.
     fn leave_ghost(&mut self, key: Key, now: Instant) {
         let session = &mut self.sessions[key];
-        let (client, grants, mount) = (session.client.clone(), session.grants.clone(), session.mount.clone());
+        let (client, grants, mount) = (
+            session.client.clone(),
+            session.grants.clone(),
+            session.mount.clone(),
+        );
         let Some(will) = session.will.take() else {
             return;
         };

@@ -358,7 +358,9 @@ impl Hub {
         };
         // Its rights may have changed while it waited.
         let session = &self.sessions[key];
-        let refused = !session.grants.may_receive(session.below_mount(&waiting.message.topic));
+        let refused = !session
+            .grants
+            .may_receive(session.below_mount(&waiting.message.topic));
         if refused || waiting.message.expires.is_some_and(|expires| expires <= now) {
             self.sessions[key].frees_id(waiting.id);
             self.record_done(key, waiting.seq);

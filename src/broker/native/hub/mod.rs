@@ -122,6 +122,8 @@ enum Timer {
     Forget(Key),
     /// A session that is behind has been waited for long enough.
     Patience(Key),
+    /// What was put off is to be handed to the store.
+    Flush,
     /// The `$SYS` topics are due.
     Sys,
 }

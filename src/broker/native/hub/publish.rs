@@ -81,10 +81,16 @@ impl Hub {
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         let topic = self.named(key, &publish)?;
         if publish.qos as u8 > self.settings.max_qos {
-            return Err(Fault::new(reason::QOS_NOT_SUPPORTED, "a quality of service that is not allowed"));
+            return Err(Fault::new(
+                reason::QOS_NOT_SUPPORTED,
+                "a quality of service that is not allowed",
+            ));
         }
         if publish.retain && !self.settings.retain {
-            return Err(Fault::new(reason::RETAIN_NOT_SUPPORTED, "nothing is retained here"));
+            return Err(Fault::new(
+                reason::RETAIN_NOT_SUPPORTED,
+                "nothing is retained here",
+            ));
         }
         if !filter::topic_has_few_levels(&topic) {
             return Err(Fault::protocol("the topic has too many levels"));
@@ -124,12 +130,20 @@ impl Hub {
             (None, ..) => {
                 let routed = self.publish(message, Some(key), now);
                 let nobody = !routed.matched;
-                let code = if nobody { reason::NO_MATCHING_SUBSCRIBERS } else { reason::SUCCESS };
+                let code = if nobody {
+                    reason::NO_MATCHING_SUBSCRIBERS
+                } else {
+                    reason::SUCCESS
+                };
                 (code, routed)
             }
         };
         if let Some(id) = publish.id {
-            let kind = if publish.qos == Qos::ExactlyOnce { Ack::Pubrec } else { Ack::Puback };
+            let kind = if publish.qos == Qos::ExactlyOnce {
+                Ack::Pubrec
+            } else {
+                Ack::Puback
+            };
             self.acknowledge(key, kind, id, code);
         }
         Ok(routed.flow())
@@ -190,7 +204,7 @@ impl Hub {
     pub(crate) fn publish(&mut self, message: Message, from: Option<Key>, now: Instant) -> Routed {
         let mut publication = Publication::new(message);
         if publication.message.retain && self.settings.retain {
-            self.retain(&mut publication, from);
+            self.retain(&mut publication, from, now);
         }
         let mut hits = std::mem::take(&mut self.hits);
         let mut routed = Routed {
@@ -267,11 +281,11 @@ impl Hub {
     }
 
     /// Keeps a message for those who subscribe later, or clears the one that is kept.
-    fn retain(&mut self, publication: &mut Publication, from: Option<Key>) {
+    fn retain(&mut self, publication: &mut Publication, from: Option<Key>, now: Instant) {
         if publication.message.payload.is_empty() {
             let topic = publication.message.topic.clone();
             if self.retained.clear(&topic) {
-                self.record_unretained(&topic, publication.message.qos);
+                self.record_unretained(&topic, publication.message.qos, now);
             }
             return;
         }
@@ -285,7 +299,7 @@ impl Hub {
             source,
         };
         if self.retained.set(kept, self.settings.max_retained) {
-            self.record_retained(&message);
+            self.record_retained(&message, now);
         } else {
             self.stats.not_retained += 1;
         }

@@ -36,6 +36,7 @@ impl Hub {
                         session.pressure.release();
                     }
                 }
+                Timer::Flush => self.flush_lazy(),
                 Timer::Sys => self.publish_sys(now),
             }
         }

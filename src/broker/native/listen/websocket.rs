@@ -84,7 +84,6 @@ impl Upgrade {
 struct Answer<'a>(&'a Upgrade);
 
 impl Callback for Answer<'_> {
-    #[expect(clippy::result_large_err, reason = "the crate's own type")]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         let path = request.uri().path().trim_start_matches('/');
         if self.0.path.as_ref().is_some_and(|ours| ours != path) {

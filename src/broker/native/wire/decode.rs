@@ -307,7 +307,9 @@ fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
     if let Some(said) = publish.properties {
         if !said.subscription_ids.is_empty() {
             // MQTT-3.3.4-6.
-            return Err(Fault::protocol("a client's PUBLISH holds a subscription identifier"));
+            return Err(Fault::protocol(
+                "a client's PUBLISH holds a subscription identifier",
+            ));
         }
         alias = said.topic_alias;
         response(&said.response_topic)?;

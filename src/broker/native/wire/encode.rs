@@ -320,7 +320,8 @@ fn publish_five(message: &Message, topic: &str, delivery: Delivery<'_>, now: Ins
     let properties = delivery.alias.map_or(0, |_| 3) + ids + passed.len() + left.map_or(0, |_| 5);
     let properties = u32::try_from(properties).unwrap_or(u32::MAX);
     let id = delivery.id.map_or(0, |_| 2);
-    let body = 2 + topic.len() + id + variable_length(properties) + properties as usize + message.payload.len();
+    let body =
+        2 + topic.len() + id + variable_length(properties) + properties as usize + message.payload.len();
     out.reserve(5 + body);
     out.put_u8(first_byte(delivery));
     put_variable(u32::try_from(body).unwrap_or(u32::MAX), out);

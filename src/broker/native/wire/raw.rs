@@ -90,12 +90,16 @@ mod tests {
     #[test]
     fn what_goes_on_keeps_its_order_and_its_bytes() {
         let mut properties =
-            b"\x26\x00\x01k\x00\x01v\x01\xed\x02\x00\x00\x00\x00\x23\x00\x01\x09\x00\x01c\x03\x00\x01t".to_vec();
+            b"\x26\x00\x01k\x00\x01v\x01\xed\x02\x00\x00\x00\x00\x23\x00\x01\x09\x00\x01c\x03\x00\x01t"
+                .to_vec();
         let said = of_message(&mut properties).unwrap();
         assert_eq!(said.expiry, Some(0));
         let passed = b"\x26\x00\x01k\x00\x01v\x01\xed\x09\x00\x01c\x03\x00\x01t";
         assert_eq!(said.passed.as_deref(), Some(&passed[..]));
-        assert!(properties.windows(2).any(|two| two == b"\x01\x01"), "the codec takes it");
+        assert!(
+            properties.windows(2).any(|two| two == b"\x01\x01"),
+            "the codec takes it"
+        );
         assert!(of_message(&mut [0x26, 0, 9]).is_err());
         assert!(of_message(&mut [0x7f]).is_err());
     }

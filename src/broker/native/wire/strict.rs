@@ -133,7 +133,10 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
         }
         let topic = rest.string()?;
         if topic.is_empty() || topic.iter().any(|byte| matches!(byte, b'+' | b'#')) {
-            return Err(Fault::new(reason::TOPIC_NAME_INVALID, "the will's topic is not a topic name"));
+            return Err(Fault::new(
+                reason::TOPIC_NAME_INVALID,
+                "the will's topic is not a topic name",
+            ));
         }
         rest.binary()?;
     }

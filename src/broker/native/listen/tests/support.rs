@@ -40,7 +40,7 @@ pub(super) type Ready = io::Result<(Stream, Option<String>, Peer)>;
 /// A listener that accepts, and shakes hands in tasks as the broker does.
 pub(super) struct House {
     pub(super) bound: Bound,
-    ready: mpsc::UnboundedReceiver<Ready>,
+    ready: mpsc::Receiver<Ready>,
     task: JoinHandle<()>,
 }
 
@@ -49,7 +49,7 @@ impl House {
         let mut socket = bind(config, true).await.unwrap();
         socket.look_always();
         let bound = socket.bound().clone();
-        let (sender, ready) = mpsc::unbounded_channel();
+        let (sender, ready) = mpsc::channel(2048);
         let task = tokio::spawn(async move {
             loop {
                 let incoming: Incoming = socket.accept().await;
@@ -57,7 +57,7 @@ impl House {
                 tokio::spawn(async move {
                     let peer = incoming.peer().clone();
                     let done = incoming.handshake().await;
-                    let _ = sender.send(done.map(|(stream, name)| (stream, name, peer)));
+                    let _ = sender.send(done.map(|(stream, name)| (stream, name, peer))).await;
                 });
             }
         });
@@ -292,7 +292,7 @@ where
         let value = protocols.parse().expect("a header's value");
         request.headers_mut().insert("Sec-WebSocket-Protocol", value);
     }
-    let (socket, answer) = soon(client_async(request, stream)).await?;
+    let (socket, answer) = soon(Box::pin(client_async(request, stream))).await?;
     let chosen = answer.headers().get("Sec-WebSocket-Protocol");
     let chosen = chosen.and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok((socket, chosen.to_owned()))

@@ -63,7 +63,6 @@ async fn bytes_pass_in_binary_frames_and_pings_are_answered() {
         soon(client.next()).await.unwrap().unwrap(),
         Message::Binary("two packets".into())
     );
-    assert!(stream.try_write(b"not past the frames").is_err());
 
     let sent = much();
     let writing = async {
@@ -288,7 +287,7 @@ proptest! {
             sent.extend_from_slice(part);
         }
         wire.extend(frame(true, 8, &[]));
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(Box::pin(async {
             let mut house = open(None).await;
             let (client, mut stream) = pair(&mut house).await;
             let mut client = client.into_inner();
@@ -316,6 +315,6 @@ proptest! {
             let ((), got) = soon(async { tokio::join!(writing, reading) }).await;
             prop_assert_eq!(got, sent);
             Ok(())
-        })?;
+        }))?;
     }
 }
