@@ -132,8 +132,13 @@ pub struct Gateway {
     stop_helpers: tokio::sync::watch::Sender<bool>,
 }
 
-/// Runs a gateway until `stop` comes or it can't go on.
-pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), Error> {
+/// Runs a gateway until `stop` comes or it can't go on. Each time that `reload` comes, who may use the broker is read
+/// again.
+pub async fn run(
+    config: &Whole,
+    stop: impl Future<Output = ()>,
+    mut reload: impl AsyncFnMut(),
+) -> Result<(), Error> {
     let mut gateway = Gateway::start(config).await?;
     notify::ready();
     notify::status(&format!(
@@ -145,9 +150,16 @@ pub async fn run(config: &Whole, stop: impl Future<Output = ()>) -> Result<(), E
     if config.port.is_empty() {
         info!("no port is configured yet: `mqttyd ports` lists those of this machine");
     }
-    let result = tokio::select! {
-        () = stop => Ok(()),
-        error = gateway.supervise() => Err(error),
+    let mut stop = std::pin::pin!(stop);
+    let result = loop {
+        tokio::select! {
+            () = &mut stop => break Ok(()),
+            error = gateway.supervise() => break Err(error),
+            () = reload() => match gateway.broker.reload(&config.broker) {
+                Ok(()) => info!("users and rules read again"),
+                Err(error) => warn!("users and rules stay as they were: {}", crate::causes::Causes(&error)),
+            },
+        }
     };
     notify::stopping();
     info!(notice = true, "stopping");
@@ -179,7 +191,10 @@ impl Gateway {
             .await
             .map_err(link("the gateway"))?;
         let state = Topic::parse(&format!("{}/state", own.topic))?;
-        announce(&mut publisher, &state, "online").await;
+        // A broker without ports is a broker and nothing else: it does not speak among its clients.
+        if !config.port.is_empty() {
+            announce(&mut publisher, &state, "online").await;
+        }
 
         let (stop_helpers, stopped) = tokio::sync::watch::channel(false);
         let (tap, feed) = Tap::new();
@@ -309,7 +324,9 @@ impl Gateway {
             warn!("a port did not stop in time");
             self.ports.shutdown().await;
         }
-        announce(&mut self.publisher, &self.state, "offline").await;
+        if !self.orders.is_empty() {
+            announce(&mut self.publisher, &self.state, "offline").await;
+        }
         // The router hands messages to the connections in their order: when the probe is back, so is all before it.
         let _ = timeout(LINGER, self.broker.probe()).await;
         // The connections have until then to write, and the watchers to read.

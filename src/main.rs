@@ -56,9 +56,13 @@ fn advice(error: &anyhow::Error) -> &'static str {
 }
 
 fn is_configuration(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.is::<Faults>() || cause.is::<Wrong>() || cause.is::<WrongLevel>())
+    let access = |cause: &StartError| matches!(cause, StartError::Access(_));
+    error.chain().any(|cause| {
+        cause.is::<Faults>()
+            || cause.is::<Wrong>()
+            || cause.is::<WrongLevel>()
+            || cause.downcast_ref().is_some_and(access)
+    })
 }
 
 /// Whether it failed because stdout's reader has had enough, as in `mqttyd watch | head`.

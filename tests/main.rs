@@ -1,14 +1,21 @@
 //! The index of the end-to-end tests: the real binary, devices on ptys, other people's MQTT clients.
 //!
 //! They need nothing that is installed by hand except for the tests of `clients`, which say so and are skipped
-//! where paho's Python or mosquitto's programs are absent (with `CI=true` that is a failure).
+//! where Python, Node or mosquitto's programs are absent (with `CI=true` that is a failure).
 
 mod support;
 
 /// MQTT clients that we did not write.
 mod clients {
+    mod access;
     mod mosquitto;
     mod paho;
+
+    /// What only our own broker can do, whichever is tested.
+    mod own {
+        mod mosquitto;
+        mod story;
+    }
 }
 
 /// What passes between the line and the topics.

@@ -6,11 +6,13 @@
 mod config;
 mod native;
 mod rumqttd;
+pub(crate) mod secret;
 
 pub use config::{
     Access, Address, Config, Engine, Fault, Listener, Password, Rule, Rumqttd, Tls, Transport, User, Version,
     WhenQueueFull,
 };
+pub(crate) use native::{AccessFile, with_password};
 pub use rumqttd::report;
 
 use crate::topic::{Filter, Topic};
@@ -139,6 +141,15 @@ impl Broker {
         }
     }
 
+    /// Reads again who may connect and what they may do; what can't be read changes nothing.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        match &self.room {
+            Room::Native(room) => room.reload(config),
+            // It takes its users at the start alone.
+            Room::Rumqttd(_) => Ok(()),
+        }
+    }
+
     /// Closes the listeners, in bounded time: their addresses are free again.
     pub async fn stop(self) {
         with!(Room, self.room, room => room.stop().await);
@@ -261,6 +272,9 @@ pub enum StartError {
     /// Users, rules, or their files.
     #[error("who may connect can't be read")]
     Access(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The folder for what is to be remembered.
+    #[error("the broker's memory can't be used")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The broker did not answer its first probe.
     #[error("the broker did not come up")]
     Dead(#[from] Died),

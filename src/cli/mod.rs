@@ -4,6 +4,7 @@ pub mod check;
 mod completions;
 pub mod demo;
 mod man;
+mod passwd;
 pub mod ports;
 mod run;
 pub mod schema;
@@ -60,6 +61,7 @@ enum Command {
     Ports(PortsArgs),
     Watch(WatchArgs),
     Demo(demo::Options),
+    Passwd(passwd::Args),
     Schema(SchemaArgs),
     Completions(completions::Args),
     Man(man::Args),
@@ -74,6 +76,7 @@ impl Cli {
             Command::Ports(args) => args.run(),
             Command::Watch(args) => args.run(),
             Command::Demo(options) => demo::run(&options),
+            Command::Passwd(args) => args.run(),
             Command::Schema(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),

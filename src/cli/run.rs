@@ -5,7 +5,10 @@ use crate::config::{Config, Read};
 use crate::journal::{self, Levels};
 use crate::{broker, gateway};
 use anyhow::Context as _;
+use std::future::poll_fn;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,23 +65,28 @@ impl Args {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let mut signals = Vec::new();
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ] {
-        signals.push(signal(kind).context("failed to listen for signals")?);
-    }
-    let stop = std::future::poll_fn(|cx| {
-        let came = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-        if came {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+    // A terminal that is closed takes with it what runs in it; a service is told to read its files again.
+    let terminal = std::io::stderr().is_terminal();
+    let hangup = || signal(SignalKind::hangup());
+    let mut ends = vec![signal(SignalKind::terminate()), signal(SignalKind::interrupt())];
+    ends.extend(terminal.then(hangup));
+    let mut ends: Vec<_> = ends
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .context("failed to listen for signals")?;
+    let mut reloads = (!terminal)
+        .then(hangup)
+        .transpose()
+        .context("failed to listen for signals")?;
+    let stop = poll_fn(|context| {
+        let came = ends.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
     });
-    gateway::run(config, stop).await?;
+    let reload = async || match &mut reloads {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    };
+    gateway::run(config, stop, reload).await?;
     Ok(())
 }
 

@@ -16,7 +16,8 @@ impl Config {
     pub fn check(&self) -> Vec<Issue> {
         let broker = self.broker.validate();
         let mut issues: Vec<Issue> = broker.iter().map(|fault| self.of_broker(fault)).collect();
-        issues.extend(self.check_tls());
+        issues.extend(self.check_files());
+        issues.extend(self.check_rules());
         issues.extend(self.check_gateway());
         issues.extend(self.same_ports());
         for (i, port) in self.port.iter().enumerate() {
@@ -94,6 +95,15 @@ impl Config {
                 let first = self.broker.listener.iter().position(same).unwrap_or(0);
                 Issue::at(path, title, label).also(format!("broker.listener[{first}].address"), "first here")
             }
+            ["listener", _, "address"] if fault.what.starts_with("nothing says") => Issue::at(
+                path, title, label,
+            )
+            .help("list who may: `[[broker.user]]` with a `name` and a `password`, or a `password-file`")
+            .help("or let everybody in: `allow-anonymous = true` below this `[[broker.listener]]`"),
+            [.., "allow-anonymous"] if fault.what.starts_with("nobody") => Issue::at(path, title, label)
+                .help(
+                    "list somebody: `[[broker.user]]` with a `name` and a `password`, or a `password-file`",
+                ),
             _ => Issue::at(path, title, label),
         }
     }
@@ -107,8 +117,13 @@ impl Config {
         })
     }
 
-    fn check_tls(&self) -> Vec<Issue> {
-        let relative = self.tls_files().filter(|(_, _, path)| path.is_relative());
+    /// All files that the broker reads.
+    fn files(&self) -> impl Iterator<Item = (String, &'static str, &Path)> {
+        self.tls_files().chain(self.access_files())
+    }
+
+    fn check_files(&self) -> Vec<Issue> {
+        let relative = self.files().filter(|(_, _, path)| path.is_relative());
         let issue = |(at, what, path): (String, &str, &Path)| {
             let name = path.file_name().unwrap_or_default().display();
             let title = format!("the {what}'s path is relative");
@@ -120,7 +135,7 @@ impl Config {
 
     /// What is doubtful on this machine, which need not be the one that the file is for.
     pub(super) fn look_around(&self) -> Vec<Issue> {
-        let unread = self.tls_files().filter_map(|(at, what, path)| {
+        let unread = self.files().filter_map(|(at, what, path)| {
             let error = std::fs::File::open(path).err()?;
             let title = format!("the {what} cannot be read here");
             let issue = Issue::at(at, title, super::file::reason(&error));
@@ -130,7 +145,7 @@ impl Config {
                     .warning(),
             )
         });
-        unread.collect()
+        unread.chain(self.look_into_access_files()).collect()
     }
 
     fn check_gateway(&self) -> Vec<Issue> {

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads any type; [`Config`] is the one of mqttyd, and `across.rs` what its parts must have in common.
 
+mod access;
 mod across;
 mod error;
 mod fault;

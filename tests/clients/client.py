@@ -1,11 +1,14 @@
 """A paho client that a test leads: commands are JSON lines on stdin, events JSON lines on stdout.
 
-Its one argument is a JSON object: host, port, version (4 or 5), id, keepalive, transport, ca, will. Payloads are hexadecimal digits.
+Its one argument is a JSON object: host, port, version (3, 4 or 5), id, keepalive, transport, ca, will, clean, expiry.
+Payloads are hexadecimal digits.
 """
 import json
 import sys
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 
 def tell(event, **facts):
@@ -14,30 +17,65 @@ def tell(event, **facts):
     sys.stdout.flush()
 
 
+def properties_of(message):
+    """What MQTT 5 carries with a message, as the test writes it."""
+    given = getattr(message, "properties", None)
+    if given is None or not hasattr(given, "ContentType"):
+        return None
+    return {
+        "content": given.ContentType,
+        "response": given.ResponseTopic,
+        "correlation": given.CorrelationData.hex(),
+        "user": [list(pair) for pair in given.UserProperty],
+    }
+
+
+def properties_for(wish):
+    asked = wish.get("properties")
+    if not asked:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = asked["content"]
+    properties.ResponseTopic = asked["response"]
+    properties.CorrelationData = bytes.fromhex(asked["correlation"])
+    properties.UserProperty = [tuple(pair) for pair in asked["user"]]
+    return properties
+
+
 def on_log(client, userdata, level, text):
     if "PINGRESP" in text:
         tell("pong")
 
 
 def on_message(client, userdata, message):
-    tell("message", topic=message.topic, payload=message.payload.hex(), qos=message.qos, retain=message.retain)
+    tell(
+        "message",
+        topic=message.topic,
+        payload=message.payload.hex(),
+        qos=message.qos,
+        retain=message.retain,
+        properties=properties_of(message),
+    )
 
 
 asked = json.loads(sys.argv[1])
-session = {} if asked["version"] == 5 else {"clean_session": True}
+version = asked["version"]
+session = {} if version == 5 else {"clean_session": asked["clean"]}
 client = mqtt.Client(
     mqtt.CallbackAPIVersion.VERSION2,
     client_id=asked["id"],
-    protocol=mqtt.MQTTv5 if asked["version"] == 5 else mqtt.MQTTv311,
+    protocol={3: mqtt.MQTTv31, 4: mqtt.MQTTv311, 5: mqtt.MQTTv5}[version],
     transport=asked["transport"],
     reconnect_on_failure=False,
     **session,
 )
 client.on_log = on_log
 client.on_message = on_message
-client.on_connect = lambda c, u, flags, reason, props: tell("connected", reason=str(reason))
+client.on_connect = lambda c, u, flags, reason, props: tell(
+    "connected", reason=str(reason), session=flags.session_present
+)
 client.on_disconnect = lambda c, u, flags, reason, props: tell("disconnected", reason=str(reason))
-client.on_subscribe = lambda c, u, mid, codes, props: tell("subscribed", codes=[str(code) for code in codes])
+client.on_subscribe = lambda c, u, mid, codes, props: tell("subscribed", codes=[code.value for code in codes])
 client.on_unsubscribe = lambda c, u, mid, codes, props: tell("unsubscribed")
 client.on_publish = lambda c, u, mid, reason, props: tell("published", reason=str(reason))
 if asked["will"]:
@@ -45,7 +83,12 @@ if asked["will"]:
     client.will_set(will["topic"], bytes.fromhex(will["payload"]), will["qos"], will["retain"])
 if asked["ca"]:
     client.tls_set(ca_certs=asked["ca"])
-client.connect(asked["host"], asked["port"], asked["keepalive"])
+start = {}
+if version == 5:
+    start["clean_start"] = asked["clean"]
+    start["properties"] = Properties(PacketTypes.CONNECT)
+    start["properties"].SessionExpiryInterval = asked["expiry"]
+client.connect(asked["host"], asked["port"], asked["keepalive"], **start)
 client.loop_start()
 
 for line in sys.stdin:
@@ -55,6 +98,8 @@ for line in sys.stdin:
     elif wish["do"] == "unsubscribe":
         client.unsubscribe(wish["filter"])
     elif wish["do"] == "publish":
-        client.publish(wish["topic"], bytes.fromhex(wish["payload"]), wish["qos"], wish["retain"])
+        client.publish(
+            wish["topic"], bytes.fromhex(wish["payload"]), wish["qos"], wish["retain"], properties=properties_for(wish)
+        )
     elif wish["do"] == "disconnect":
         client.disconnect()

@@ -1,6 +1,6 @@
 //! Python's paho-mqtt against the real binary, with both versions of the protocol.
 
-use crate::support::{Daemon, Device, Options, PATIENCE, Paho, Setup, Version};
+use crate::support::{Daemon, Device, Engine, Maker, Options, Outside, PATIENCE, Route, Setup, Version};
 use rustix::process::Signal;
 use std::fs;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn frames_reach_a_subscriber_of_every_qos() {
         let device = Device::new();
         let daemon = every_qos(&device);
         for asked in 0..=2 {
-            let Some(mut paho) = Paho::connect(&daemon, "reader", &with(version)) else {
+            let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "reader", &with(version)) else {
                 return;
             };
             paho.subscribe("up/+", asked);
@@ -64,8 +64,12 @@ fn frames_reach_a_subscriber_of_every_qos() {
                 .collect();
             got.sort();
             // MQTT-3.8.4-8 asks for the lesser of the two; rumqttd delivers with what the subscription asked for.
+            let effective = |sent: u8| match Engine::tested() {
+                Engine::Native => sent.min(asked),
+                Engine::Rumqttd => asked,
+            };
             let want: Vec<_> = (0..=2)
-                .map(|sent| (format!("up/{sent}"), asked, frame.clone().into_bytes()))
+                .map(|sent| (format!("up/{sent}"), effective(sent), frame.clone().into_bytes()))
                 .collect();
             assert_eq!(got, want, "subscribed with QoS {asked}, {version:?}");
             paho.disconnect();
@@ -78,7 +82,7 @@ fn commands_of_every_qos_reach_the_device_once() {
     for version in BOTH {
         let device = Device::new();
         let daemon = every_qos(&device);
-        let Some(mut paho) = Paho::connect(&daemon, "writer", &with(version)) else {
+        let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "writer", &with(version)) else {
             return;
         };
         for subscribed in 0..=2 {
@@ -104,10 +108,10 @@ fn commands_of_every_qos_reach_the_device_once() {
 fn wildcards_and_unsubscribing() {
     for version in BOTH {
         let daemon = Daemon::start("");
-        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+        let Some(mut reader) = Outside::connect(Maker::Paho, &daemon, "reader", &with(version)) else {
             return;
         };
-        let Some(mut writer) = Paho::connect(&daemon, "writer", &with(version)) else {
+        let Some(mut writer) = Outside::connect(Maker::Paho, &daemon, "writer", &with(version)) else {
             return;
         };
         reader.subscribe("home/+/raw", 1);
@@ -136,7 +140,7 @@ fn wildcards_and_unsubscribing() {
 fn a_will_is_published_when_the_client_is_lost_and_not_when_it_leaves() {
     for version in BOTH {
         let daemon = Daemon::start("");
-        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+        let Some(mut reader) = Outside::connect(Maker::Paho, &daemon, "reader", &with(version)) else {
             return;
         };
         reader.subscribe("will/#", 1);
@@ -144,14 +148,14 @@ fn a_will_is_published_when_the_client_is_lost_and_not_when_it_leaves() {
             will: Some((topic, "gone", 1, false)),
             ..with(version)
         };
-        let Some(mut leaves) = Paho::connect(&daemon, "leaves", &will("will/left")) else {
+        let Some(mut leaves) = Outside::connect(Maker::Paho, &daemon, "leaves", &will("will/left")) else {
             return;
         };
-        let Some(mut lost) = Paho::connect(&daemon, "lost", &will("will/lost")) else {
+        let Some(mut lost) = Outside::connect(Maker::Paho, &daemon, "lost", &will("will/lost")) else {
             return;
         };
         leaves.disconnect();
-        lost.program.kill();
+        lost.vanish();
         let message = reader.next();
         assert_eq!(
             (message.topic.as_str(), &message.payload[..]),
@@ -165,7 +169,7 @@ fn a_will_is_published_when_the_client_is_lost_and_not_when_it_leaves() {
 fn a_silent_client_is_dropped_and_one_that_pings_is_kept() {
     for version in BOTH {
         let daemon = Daemon::start("");
-        let Some(mut reader) = Paho::connect(&daemon, "reader", &with(version)) else {
+        let Some(mut reader) = Outside::connect(Maker::Paho, &daemon, "reader", &with(version)) else {
             return;
         };
         reader.subscribe("will/#", 1);
@@ -174,13 +178,13 @@ fn a_silent_client_is_dropped_and_one_that_pings_is_kept() {
             will: Some((topic, "gone", 1, false)),
             ..with(version)
         };
-        let Some(mut pings) = Paho::connect(&daemon, "pings", &client("will/pings")) else {
+        let Some(mut pings) = Outside::connect(Maker::Paho, &daemon, "pings", &client("will/pings")) else {
             return;
         };
-        let Some(silent) = Paho::connect(&daemon, "silent", &client("will/silent")) else {
+        let Some(silent) = Outside::connect(Maker::Paho, &daemon, "silent", &client("will/silent")) else {
             return;
         };
-        silent.program.signal(Signal::STOP);
+        silent.signal(Signal::STOP);
         // Twice the time after which a broker that hears nothing would end the connection.
         for _ in 0..3 {
             pings.event("pong");
@@ -188,7 +192,7 @@ fn a_silent_client_is_dropped_and_one_that_pings_is_kept() {
         assert_eq!(reader.next().topic, "will/silent", "{version:?}");
         pings.publish("will/pings", b"still here", 1, false);
         assert_eq!(reader.next().payload, b"still here", "{version:?}");
-        silent.program.signal(Signal::CONT);
+        silent.signal(Signal::CONT);
     }
 }
 
@@ -204,7 +208,7 @@ fn states_are_there_for_those_who_come_later() {
         ));
         daemon.wait_ports(&["here"], "open");
         daemon.wait_ports(&["absent"], "waiting");
-        let Some(mut paho) = Paho::connect(&daemon, "late", &with(version)) else {
+        let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "late", &with(version)) else {
             return;
         };
         let states = [
@@ -228,14 +232,14 @@ fn a_frame_that_is_retained_is_there_for_those_who_come_later() {
         "[[port]]\nname = 'air'\npath = {:?}\n[[port.publish]]\ntopic = 'air/last'\nretain = true",
         device.path(),
     ));
-    let Some(mut first) = Paho::connect(&daemon, "first", &Options::default()) else {
+    let Some(mut first) = Outside::connect(Maker::Paho, &daemon, "first", &Options::default()) else {
         return;
     };
     first.subscribe("air/last", 0);
     device.send(b"21.5\n");
     assert!(!first.next().retain, "a message of this moment");
     for version in BOTH {
-        let Some(mut late) = Paho::connect(&daemon, "late", &with(version)) else {
+        let Some(mut late) = Outside::connect(Maker::Paho, &daemon, "late", &with(version)) else {
             return;
         };
         late.subscribe("air/#", 0);
@@ -252,19 +256,19 @@ fn a_frame_that_is_retained_is_there_for_those_who_come_later() {
 fn clients_that_come_and_go_are_no_errors_in_the_log() {
     for version in BOTH {
         let daemon = Daemon::start("");
-        let Some(mut leaves) = Paho::connect(&daemon, "leaves", &with(version)) else {
+        let Some(mut leaves) = Outside::connect(Maker::Paho, &daemon, "leaves", &with(version)) else {
             return;
         };
         leaves.subscribe("a/#", 1);
         leaves.publish("a/b", b"x", 1, false);
         leaves.disconnect();
-        let Some(mut lost) = Paho::connect(&daemon, "lost", &with(version)) else {
+        let Some(mut lost) = Outside::connect(Maker::Paho, &daemon, "lost", &with(version)) else {
             return;
         };
-        lost.program.kill();
+        lost.vanish();
         // The broker has seen both go when it lets others of their names in.
         for name in ["leaves", "lost"] {
-            let Some(mut again) = Paho::connect(&daemon, name, &with(version)) else {
+            let Some(mut again) = Outside::connect(Maker::Paho, &daemon, name, &with(version)) else {
                 return;
             };
             again.subscribe("a/#", 1);
@@ -277,10 +281,14 @@ fn clients_that_come_and_go_are_no_errors_in_the_log() {
 /// rumqttd's router dies of a topic whose first character is not ASCII. What must not happen is that the process
 /// lives on without a broker.
 #[test]
-fn a_topic_that_kills_the_broker_ends_the_process_with_a_word() {
+fn a_topic_that_kills_rumqttd_ends_the_process_with_a_word() {
     let device = Device::new();
-    let mut daemon = every_qos(&device);
-    let Some(mut paho) = Paho::connect(&daemon, "hostile", &Options::default()) else {
+    let port = format!(
+        "[[port]]\nname = 'air'\npath = {:?}\n[[port.command]]\ntopic = 'air/down'",
+        device.path()
+    );
+    let mut daemon = Setup::new(&port).engine(Engine::Rumqttd).start();
+    let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "hostile", &Options::default()) else {
         return;
     };
     paho.post("é/x", b"boo", 0, false);
@@ -301,26 +309,41 @@ fn a_topic_that_kills_the_broker_ends_the_process_with_a_word() {
 }
 
 #[test]
+fn topics_of_any_alphabet_pass_our_own_broker() {
+    let daemon = Setup::new("").engine(Engine::Native).start();
+    for version in BOTH {
+        let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "anybody", &with(version)) else {
+            return;
+        };
+        paho.subscribe("é/#", 1);
+        for topic in ["é/x", "é/Зал/温度/🌡"] {
+            paho.publish(topic, topic.as_bytes(), 1, false);
+            assert_eq!(paho.next().topic, topic, "{version:?}");
+        }
+    }
+}
+
+#[test]
 fn browsers_and_encrypted_clients_come_in() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.key_pair.serialize_pem()).unwrap();
-    let tls = format!("tls = {{ cert = {cert:?}, key = {key:?} }}");
-    for (websocket, encrypted) in [(true, false), (false, true), (true, true)] {
+    let tls = format!("tls = {{ certfile = {cert:?}, keyfile = {key:?} }}");
+    for route in [Route::Tls, Route::Websocket, Route::SecureWebsocket] {
         let listener = format!(
             "[[broker.listener]]\naddress = '127.0.0.1:0'\ntransport = '{}'\n{}",
-            if websocket { "websocket" } else { "tcp" },
-            if encrypted { &tls } else { "" },
+            if route.is_websocket() { "websocket" } else { "tcp" },
+            if route.is_secure() { &tls } else { "" },
         );
         let daemon = Setup::new("").listeners(&listener).start();
         let options = Options {
-            websocket,
-            ca: encrypted.then(|| cert.clone()),
+            route,
+            ca: Some(cert.clone()),
             ..Options::default()
         };
-        let Some(mut paho) = Paho::connect(&daemon, "browser", &options) else {
+        let Some(mut paho) = Outside::connect(Maker::Paho, &daemon, "browser", &options) else {
             return;
         };
         paho.subscribe("a/#", 1);

@@ -113,7 +113,7 @@ fn a_client_that_stops_reading_harms_itself_alone() {
         "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
         device.path(),
     ))
-    .broker("segments = 64")
+    .rumqttd("segments = 64")
     .start();
     daemon.wait_ports(&["loud"], "open");
     let mut stalls = daemon.client("stalls");

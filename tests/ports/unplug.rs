@@ -47,7 +47,7 @@ fn a_port_that_goes_and_returns_is_one_line_each_way() {
         );
         assert_eq!(counts, (round, round + 1), "after round {round}:\n{}", log.text());
     }
-    let told = daemon.log().count(&["air"]);
+    let told = daemon.log().count(&[" air: "]);
     assert_eq!(
         told,
         7,
@@ -111,7 +111,7 @@ fn a_port_that_is_absent_at_the_start_is_waited_for_without_noise() {
     device.send(b"here\n");
     assert_eq!(client.next().text(), "here");
     daemon.log().wait(&["note", "port open"]);
-    let told = daemon.log().count(&["air"]);
+    let told = daemon.log().count(&[" air: "]);
     assert_eq!(
         told,
         2,

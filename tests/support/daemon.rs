@@ -1,7 +1,7 @@
 //! The real binary as a gateway, with a configuration in a temporary folder and its broker on free ports.
 
 use super::notify::Notify;
-use super::{Client, Lines, PATIENCE, Program, mqttyd};
+use super::{Client, Lines, PATIENCE, Program, Route, mqttyd};
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -18,43 +18,90 @@ pub(crate) enum Version {
     V5,
 }
 
+/// Which broker is inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// Our own.
+    Native,
+    /// The crate rumqttd, which has a listener for each version of the protocol.
+    Rumqttd,
+}
+
+impl Engine {
+    /// The one that this run of the tests is for: our own, or what `MQTTYD_TEST_ENGINE` says.
+    pub(crate) fn tested() -> Engine {
+        match std::env::var("MQTTYD_TEST_ENGINE").as_deref() {
+            Err(_) | Ok("native") => Engine::Native,
+            Ok("rumqttd") => Engine::Rumqttd,
+            Ok(other) => panic!("MQTTYD_TEST_ENGINE is {other:?}, and neither native nor rumqttd"),
+        }
+    }
+}
+
+impl Version {
+    /// What a listener that speaks it says: our own broker speaks all at one address.
+    fn word(self) -> &'static str {
+        match self {
+            Version::V3 => "3.1.1",
+            Version::V5 => "5)",
+        }
+    }
+
+    /// As CONNECT says it.
+    pub(crate) fn level(self) -> u8 {
+        match self {
+            Version::V3 => 4,
+            Version::V5 => 5,
+        }
+    }
+}
+
 /// What a daemon is started with.
 pub(crate) struct Setup {
     dir: tempfile::TempDir,
     ports: String,
-    head: String,
+    engine: Engine,
+    broker: String,
+    rumqttd: String,
+    listeners: Option<String>,
     environment: Vec<(String, String)>,
 }
 
 impl Setup {
-    /// A daemon with these `[[port]]` tables, and a listener for each version.
+    /// A daemon with these `[[port]]` tables, and listeners on free ports for everybody on this machine.
     pub(crate) fn new(ports: &str) -> Setup {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let head = r#"
-            [[broker.listener]]
-            address = "127.0.0.1:0"
-            version = "3.1.1"
-            [[broker.listener]]
-            address = "127.0.0.1:0"
-            version = "5"
-        "#;
         Setup {
-            dir,
+            dir: tempfile::tempdir().expect("a temporary folder"),
             ports: ports.into(),
-            head: head.into(),
+            engine: Engine::tested(),
+            broker: String::new(),
+            rumqttd: String::new(),
+            listeners: None,
             environment: Vec::new(),
         }
     }
 
-    /// Settings of the broker, before its listeners.
+    /// With this broker inside, whichever is tested.
+    pub(crate) fn engine(mut self, engine: Engine) -> Setup {
+        self.engine = engine;
+        self
+    }
+
+    /// Settings that only our own broker has.
     pub(crate) fn broker(mut self, text: &str) -> Setup {
-        self.head = format!("[broker]\n{text}\n{}", self.head);
+        self.broker = text.into();
+        self
+    }
+
+    /// Settings that only rumqttd has.
+    pub(crate) fn rumqttd(mut self, text: &str) -> Setup {
+        self.rumqttd = text.into();
         self
     }
 
     /// Other listeners than those on free ports.
     pub(crate) fn listeners(mut self, text: &str) -> Setup {
-        self.head = text.into();
+        self.listeners = Some(text.into());
         self
     }
 
@@ -74,9 +121,24 @@ impl Setup {
     pub(crate) fn spawn(self) -> Daemon {
         let control = self.dir.path().join("control.sock");
         let config = self.dir.path().join("mqttyd.toml");
+        let (engine, free) = match self.engine {
+            Engine::Native => (format!("allow-anonymous = true\n{}", self.broker), vec!["3.1.1"]),
+            Engine::Rumqttd => (
+                format!("engine = 'rumqttd'\n[broker.rumqttd]\n{}", self.rumqttd),
+                vec!["3.1.1", "5"],
+            ),
+        };
+        let listeners = self.listeners.unwrap_or_else(|| {
+            free.iter()
+                .map(|version| {
+                    format!("[[broker.listener]]\naddress = '127.0.0.1:0'\nversion = '{version}'\n")
+                })
+                .collect()
+        });
         let text = format!(
-            "[gateway]\ncontrol = {control:?}\ncounters = '100ms'\n{}\n{}",
-            self.head, self.ports
+            "[gateway]\ncontrol = {control:?}\ncounters = '100ms'\n\
+             [broker]\n{engine}\n{listeners}\n{}",
+            self.ports
         );
         fs::write(&config, text).expect("a configuration file");
         Daemon::run(config, control, &self.environment, self.dir)
@@ -169,11 +231,18 @@ impl Daemon {
     /// Where the broker listens for this version.
     #[track_caller]
     pub(crate) fn address(&self, version: Version) -> SocketAddr {
-        let word = match version {
-            Version::V3 => "MQTT 3.1.1",
-            Version::V5 => "MQTT 5",
-        };
-        let line = self.log().wait(&["listening", word]);
+        self.listening(&[version.word()])
+    }
+
+    /// Where it listens for this version and way.
+    #[track_caller]
+    pub(crate) fn address_over(&self, route: Route, version: Version) -> SocketAddr {
+        self.listening(&[&format!(" {}", route.scheme()), version.word()])
+    }
+
+    #[track_caller]
+    fn listening(&self, words: &[&str]) -> SocketAddr {
+        let line = self.log().wait(&[&["listening"], words].concat());
         let start = line
             .find("127.0.0.1:")
             .unwrap_or_else(|| panic!("an address in {line:?}"));

@@ -3,19 +3,21 @@
 
 mod daemon;
 mod device;
+mod install;
 mod lines;
 mod mosquitto;
 mod mqtt;
 mod notify;
-mod paho;
+mod outside;
 mod program;
+mod rumqttc;
 
-pub(crate) use daemon::{Daemon, Setup, Version};
+pub(crate) use daemon::{Daemon, Engine, Setup, Version};
 pub(crate) use device::Device;
 pub(crate) use lines::Lines;
-pub(crate) use mosquitto::{MosquittoSub, mosquitto_pub};
+pub(crate) use mosquitto::{MosquittoSub, mosquitto, mosquitto_pub, mosquitto_sub, mosquitto_try};
 pub(crate) use mqtt::{Client, Message};
-pub(crate) use paho::{Options, Paho};
+pub(crate) use outside::{Maker, Options, Outside, Properties, Route};
 pub(crate) use program::{Program, mqttyd};
 
 use std::io::Write as _;

@@ -1,8 +1,9 @@
 //! Who may connect, and what they may read and write.
 
+use crate::broker::secret::{HashError, Secret};
 use crate::topic::Filter;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 
 /// Somebody who may connect.
@@ -11,15 +12,44 @@ use std::fmt;
 pub struct User {
     /// The user name that the client gives.
     pub name: String,
-    /// The password that the client gives: a hash as `mqttyd passwd` prints it, or the password itself, in clear.
-    /// In either case keep the file readable for mqttyd only.
+    /// The password that the client gives: a hash as `mqttyd passwd` prints it ("$argon2id$...", or mosquitto's
+    /// "$7$..." and "$6$..."), or the password itself, in clear. In either case keep the file readable for mqttyd only.
     pub password: Password,
 }
 
-/// A password: never shown in logs.
-#[derive(Deserialize, JsonSchema, Clone, PartialEq, Eq)]
+/// A password, or its hash: never shown in logs.
+#[derive(JsonSchema, Clone, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Password(pub String);
+
+impl Password {
+    /// As it is compared with what a client gives.
+    pub(crate) fn secret(&self) -> Result<Secret, HashError> {
+        Secret::configured(&self.0)
+    }
+
+    /// Whether it is the password itself, and no hash.
+    pub(crate) fn is_clear(&self) -> bool {
+        matches!(self.secret(), Ok(Secret::Clear(_)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Password;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a password, or a hash of one as `mqttyd passwd` prints it")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Password, E> {
+                Secret::configured(text).map_err(E::custom)?;
+                Ok(Password(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

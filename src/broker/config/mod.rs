@@ -24,16 +24,19 @@ pub struct Config {
     /// engine "rumqttd" 127.0.0.1:1884 for MQTT 5). Say `0.0.0.0` to let the network in.
     pub listener: Vec<Listener>,
 
-    /// Whether clients without a user name may connect. Default: yes where neither a listener nor a user is
-    /// configured, no in all other cases.
+    /// Whether clients without a user name may connect. Default: as long as no user is listed, yes at listeners for
+    /// this machine only; no in all other cases.
     pub allow_anonymous: Option<bool>,
     /// Who may connect with a name and a password. Default: nobody is listed.
     pub user: Vec<User>,
-    /// A file of users and hashed passwords, as `mosquitto_passwd` or `mqttyd passwd` writes it.
+    /// A file of users and hashed passwords, as `mosquitto_passwd` or `mqttyd passwd --file` writes it. It is read
+    /// at start. A user who is listed here, too, has the password that stands here.
     pub password_file: Option<PathBuf>,
-    /// Who may read and write which topics. Default: who may connect may do everything.
+    /// Who may read and write which topics, in any order; all that no entry allows is refused. Default: who may
+    /// connect may do everything.
     pub acl: Vec<Rule>,
-    /// A file that says who may read and write which topics, in mosquitto's form.
+    /// A file that says who may read and write which topics, in mosquitto's form. It is read at start. Alone, without
+    /// `acl`, it refuses no subscription, as in mosquitto: what the client may not read just does not come.
     pub acl_file: Option<PathBuf>,
     /// Whether a client may leave its id empty and is given one. Yes by default.
     pub allow_zero_length_clientid: bool,
@@ -42,12 +45,13 @@ pub struct Config {
 
     /// How many network clients may be connected at once. Default: 1000.
     pub max_connections: usize,
-    /// How many connections per second are taken; more wait. Default: 200. 0: as many as come.
+    /// How many connections per second are taken; more wait. Default: 500. 0: as many as come.
     pub max_connect_rate: u32,
     /// How long a client may take for the TLS and WebSocket handshakes and until its CONNECT is there. Default: "10s".
     pub connect_timeout: Span,
-    /// The longest packet that a client may send, in bytes. Default: 1048576 (1 MiB). A longer one ends its connection.
-    pub max_packet_size: usize,
+    /// The longest packet that a client may send, in bytes; a longer one ends its connection. MQTT 5 clients are told
+    /// it. Default: 16 MiB, without a word to them.
+    pub max_packet_size: Option<usize>,
     /// The longest payload of a message, in bytes; longer ones are not taken. Default: 0, no bound but `max-packet-size`.
     pub message_size_limit: usize,
     /// How many QoS 1 and 2 messages may be on their way to one client (or from it) without its acknowledgement, 1
@@ -121,9 +125,9 @@ impl Default for Config {
             allow_zero_length_clientid: true,
             auto_id_prefix: "auto-".into(),
             max_connections: 1000,
-            max_connect_rate: 200,
+            max_connect_rate: 500,
             connect_timeout: Span::millis(10_000),
-            max_packet_size: 1024 * 1024,
+            max_packet_size: None,
             message_size_limit: 0,
             max_inflight_messages: 20,
             max_queued_messages: 1000,
@@ -212,6 +216,11 @@ impl Config {
         }
     }
 
+    /// The longest packet that a client may send, in bytes.
+    pub fn longest_packet(&self) -> usize {
+        self.max_packet_size.unwrap_or(16 << 20)
+    }
+
     /// Whether somebody is listed who may connect with a password.
     pub fn has_users(&self) -> bool {
         !self.user.is_empty() || self.password_file.is_some()
@@ -219,11 +228,17 @@ impl Config {
 
     /// Whether clients without a user name may connect at this listener.
     pub fn anonymous_at(&self, listener: &Listener) -> bool {
-        let unsaid = self.listener.is_empty() && !self.has_users();
-        listener
-            .allow_anonymous
-            .or(self.allow_anonymous)
-            .unwrap_or(unsaid)
+        let said = listener.allow_anonymous.or(self.allow_anonymous);
+        said.unwrap_or_else(|| listener.address.is_local() && !self.knows_clients_of(listener))
+    }
+
+    /// Whether clients of this listener can say who they are.
+    fn knows_clients_of(&self, listener: &Listener) -> bool {
+        let identity = listener
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.use_identity_as_username);
+        self.has_users() || identity && self.engine == Engine::Native
     }
 
     /// The folder in which sessions and retained messages are kept, if they are.
@@ -295,22 +310,8 @@ impl Config {
                     );
                 }
             }
-            let by_certificate = listener
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.use_identity_as_username);
-            if self.engine == Engine::Native
-                && !self.has_users()
-                && !by_certificate
-                && listener.allow_anonymous.or(self.allow_anonymous).is_none()
-            {
-                fault(
-                    &["listener", &index],
-                    "nobody may connect to this listener: there is no user, and no word about clients without a name"
-                        .into(),
-                );
-            }
         }
+        self.check_entrances(&mut fault);
         for (i, user) in self.user.iter().enumerate() {
             if user.name.is_empty() {
                 fault(&["user", &i.to_string(), "name"], "a user needs a name".into());
@@ -331,7 +332,7 @@ impl Config {
             }
         };
         within("max-connections", self.max_connections, 1, 10_000);
-        within("max-packet-size", self.max_packet_size, 128, 256 << 20);
+        within("max-packet-size", self.longest_packet(), 20, 256 << 20);
         within(
             "max-inflight-messages",
             self.max_inflight_messages.into(),
@@ -349,8 +350,37 @@ impl Config {
                 ),
             );
         }
+        if self.auto_id_prefix.len() > 64 || self.auto_id_prefix.contains('\0') {
+            faults.push(Fault {
+                path: vec!["auto-id-prefix".into()],
+                what: "auto-id-prefix is too long: at most 64 bytes".into(),
+            });
+        }
         self.check_rumqttd(&mut faults);
         faults
+    }
+
+    /// Listeners that nobody could use, or anybody though no word says so.
+    fn check_entrances(&self, fault: &mut impl FnMut(&[&str], String)) {
+        let mut told = false;
+        for (i, listener) in self.listeners().iter().enumerate() {
+            if self.anonymous_at(listener) || self.knows_clients_of(listener) {
+                continue;
+            }
+            let (index, address) = (i.to_string(), &listener.address);
+            let nobody = format!("nobody may connect to the listener on {address}: no user is listed");
+            match (listener.allow_anonymous, self.allow_anonymous) {
+                (Some(_), _) => fault(&["listener", &index, "allow-anonymous"], nobody),
+                (None, Some(_)) if std::mem::replace(&mut told, true) => {}
+                (None, Some(_)) => fault(&["allow-anonymous"], nobody),
+                (None, None) => fault(
+                    &["listener", &index, "address"],
+                    format!(
+                        "nothing says who may connect to the listener on {address}: the network is let in here"
+                    ),
+                ),
+            }
+        }
     }
 
     /// What an engine can't do.
@@ -370,9 +400,71 @@ impl Config {
             let what = "the engine \"rumqttd\" has no Unix sockets: give an address and a port".into();
             fault(&["listener", index, "address"], what);
         }
+        let tls = listener.tls.as_ref();
+        let wants = [
+            (
+                "require-certificate",
+                tls.is_some_and(|tls| tls.require_certificate),
+            ),
+            (
+                "use-identity-as-username",
+                tls.is_some_and(|tls| tls.use_identity_as_username),
+            ),
+        ];
+        for (key, _) in wants.into_iter().filter(|(_, on)| *on) {
+            let what = "the engine \"rumqttd\" asks for no client certificates: this needs \"native\"".into();
+            fault(&["listener", index, "tls", key], what);
+        }
+        if listener.mount_point.is_some() {
+            let what = "the engine \"rumqttd\" has no mount points: this needs \"native\"".into();
+            fault(&["listener", index, "mount-point"], what);
+        }
+    }
+
+    /// What the engine "rumqttd" would pass over though it says who may do what.
+    fn check_rumqttd_access(&self, faults: &mut Vec<Fault>) {
+        if self.engine == Engine::Native {
+            return;
+        }
+        let mut fault = |path: &[&str], what: &str| {
+            faults.push(Fault {
+                path: path.iter().map(|part| (*part).to_owned()).collect(),
+                what: format!("the engine \"rumqttd\" {what}: this needs \"native\""),
+            });
+        };
+        for (i, _) in self
+            .user
+            .iter()
+            .enumerate()
+            .filter(|(_, user)| !user.password.is_clear())
+        {
+            fault(
+                &["user", &i.to_string(), "password"],
+                "knows passwords in clear only",
+            );
+        }
+        if self.password_file.is_some() {
+            fault(&["password-file"], "reads no password file");
+        }
+        if !self.acl.is_empty() {
+            fault(&["acl", "0", "topic"], "has no rules by topic");
+        }
+        if self.acl_file.is_some() {
+            fault(&["acl-file"], "has no rules by topic");
+        }
+        let mixed = "lets in either everybody or listed users";
+        if self.has_users() && self.allow_anonymous == Some(true) {
+            fault(&["allow-anonymous"], mixed);
+        }
+        let words = self.listener.iter().enumerate();
+        for (i, _) in words.filter(|(_, listener)| listener.allow_anonymous == Some(true) && self.has_users())
+        {
+            fault(&["listener", &i.to_string(), "allow-anonymous"], mixed);
+        }
     }
 
     fn check_rumqttd(&self, faults: &mut Vec<Fault>) {
+        self.check_rumqttd_access(faults);
         let bounds = [
             ("max-inflight", self.rumqttd.max_inflight, 1, 10_000),
             ("segment-size", self.rumqttd.segment_size, 1024, 1 << 30),
@@ -398,22 +490,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_loopback_for_both_versions() {
+    fn nothing_said_is_loopback() {
         let config = read("").unwrap();
         assert_eq!(config, Config::default());
         assert_eq!(config.validate(), []);
-        let listeners: Vec<_> = config
-            .listener
-            .iter()
-            .map(|l| (l.address.to_string(), l.version))
-            .collect();
-        assert_eq!(
-            listeners,
-            [
-                ("127.0.0.1:1883".into(), Version::V3),
-                ("127.0.0.1:1884".into(), Version::V5)
-            ]
-        );
+        let addresses = |config: &Config| -> Vec<String> {
+            let listeners = config.listeners();
+            assert!(listeners.iter().all(|listener| config.anonymous_at(listener)));
+            listeners
+                .iter()
+                .map(|l| format!("{} {}", l.address, l.version))
+                .collect()
+        };
+        assert_eq!(addresses(&config), ["127.0.0.1:1883 3.1.1"]);
+        let config = read("engine = \"rumqttd\"").unwrap();
+        assert_eq!(config.validate(), []);
+        assert_eq!(addresses(&config), ["127.0.0.1:1883 3.1.1", "127.0.0.1:1884 5"]);
     }
 
     #[test]
@@ -422,15 +514,13 @@ mod tests {
             r#"
             engine = "rumqttd"
             max-connections = 10
-            max-payload = 1000
-            max-inflight = 20
+            max-packet-size = 1000
             connect-timeout = "2s"
-            segment-size = 4096
-            segments = 4
+            rumqttd = { segment-size = 4096, segments = 4, max-inflight = 20 }
             [[listener]]
             address = "0.0.0.0:8883"
             version = "5"
-            tls = { cert = "/a.pem", key = "/b.pem" }
+            tls = { certfile = "/a.pem", keyfile = "/b.pem" }
             [[listener]]
             address = "localhost:9001"
             transport = "websocket"
@@ -443,6 +533,87 @@ mod tests {
         assert_eq!(config.validate(), []);
         assert_eq!(config.listener[1].address.to_string(), "127.0.0.1:9001");
         assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    /// The paths of what is wrong.
+    fn faults(text: &str) -> Vec<String> {
+        let faults = read(text).unwrap().validate();
+        faults.iter().map(|fault| fault.path.join(".")).collect()
+    }
+
+    #[test]
+    fn the_network_is_let_in_by_a_word_or_with_a_name() {
+        let open = "listener = [{ address = \"127.0.0.1:1\" }, { address = \"0.0.0.0:2\" }]\n";
+        let user = "user = [{ name = \"a\", password = \"b\" }]\n";
+        for engine in ["", "engine = \"rumqttd\"\n"] {
+            assert_eq!(faults(&format!("{engine}{open}")), ["listener.1.address"]);
+            assert_eq!(faults(&format!("{engine}{open}{user}")), [""; 0]);
+            assert_eq!(faults(&format!("{engine}{open}allow-anonymous = true")), [""; 0]);
+            assert_eq!(
+                faults(&format!("{engine}{open}allow-anonymous = false")),
+                ["allow-anonymous"]
+            );
+            assert_eq!(
+                faults(&format!("{engine}allow-anonymous = false")),
+                ["allow-anonymous"]
+            );
+        }
+        assert_eq!(faults(&format!("{open}password-file = \"/p\"")), [""; 0]);
+        let word = open.replace(":2\"", ":2\", allow-anonymous = true");
+        assert_eq!(faults(&word), [""; 0]);
+        assert_eq!(
+            faults(&word.replace("true", "false")),
+            ["listener.1.allow-anonymous"]
+        );
+        let socket = "listener = [{ address = \"unix:/s\" }]";
+        assert_eq!(faults(socket), [""; 0]);
+        let badge =
+            "tls = { certfile = \"/a\", keyfile = \"/b\", cafile = \"/c\", use-identity-as-username = true }";
+        let badges = format!("listener = [{{ address = \"0.0.0.0:2\", {badge} }}]");
+        assert_eq!(faults(&badges), [""; 0]);
+        let users = read(&format!("{open}{user}")).unwrap();
+        assert!(
+            users
+                .listeners()
+                .iter()
+                .all(|listener| !users.anonymous_at(listener))
+        );
+    }
+
+    #[test]
+    fn rumqttd_does_not_pass_over_what_is_said_of_access() {
+        let text = r#"
+            engine = "rumqttd"
+            password-file = "/p"
+            acl-file = "/a"
+            allow-anonymous = true
+            acl = [{ topic = "a" }]
+            [[user]]
+            name = "a"
+            password = "$7$1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+            [[listener]]
+            address = "127.0.0.1:1"
+            mount-point = "a/"
+            tls = { certfile = "/a", keyfile = "/b", cafile = "/c", require-certificate = true }
+            "#;
+        let wanted = [
+            "listener.0.tls.require-certificate",
+            "listener.0.mount-point",
+            "user.0.password",
+            "password-file",
+            "acl.0.topic",
+            "acl-file",
+            "allow-anonymous",
+        ];
+        assert_eq!(faults(text), wanted);
+        assert_eq!(faults(&text.replace("\"rumqttd\"", "\"native\"")), [""; 0]);
+    }
+
+    #[test]
+    fn a_password_that_looks_like_a_hash_must_be_one() {
+        let fault = read("user = [{ name = \"a\", password = \"$2b$12$abc\" }]").unwrap_err();
+        assert!(fault.contains("unknown kind"), "{fault}");
+        assert!(read("user = [{ name = \"a\", password = \"$money\" }]").is_ok());
     }
 
     #[test]
@@ -459,20 +630,16 @@ mod tests {
     fn contradictions_are_all_found() {
         let config = read(
             r#"
-            segments = 1
+            engine = "rumqttd"
+            allow-anonymous = true
             connect-timeout = "2min"
+            rumqttd = { segments = 1 }
             [[listener]]
             address = "127.0.0.1:1883"
             [[listener]]
             address = "0.0.0.0:1883"
             version = "5"
             transport = "websocket"
-            [[user]]
-            name = "a"
-            password = "b"
-            [[user]]
-            name = "a"
-            password = "c"
             "#,
         )
         .unwrap();
@@ -482,9 +649,8 @@ mod tests {
             [
                 "listener.1.address",
                 "listener.1.version",
-                "user.1.name",
-                "segments",
-                "connect-timeout"
+                "connect-timeout",
+                "rumqttd.segments",
             ]
         );
     }
@@ -500,5 +666,12 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn a_user_is_listed_once_and_by_name() {
+        let user = |name: &str| format!("[[user]]\nname = \"{name}\"\npassword = \"b\"\n");
+        let text = [user("a"), user(""), user("a")].concat();
+        assert_eq!(faults(&text), ["user.1.name", "user.2.name"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::hub::{Arrival, Flow, Outlet, Refusal, Seat, Seated};
 use super::listen::{Peer, Stream};
-use super::wire::{Connack, Connect, Decoder, Encoder, Fault, Packet, Version, reason};
+use super::wire::{Connack, Connect, Decoder, Encoder, Fault, Packet, UNKNOWN_NEW, Version, reason};
 use super::{Access, Shared};
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
@@ -29,6 +29,8 @@ pub(super) struct Door {
     pub(super) anonymous: bool,
     /// Whether names and passwords are looked at.
     pub(super) users: bool,
+    /// Whether the name is that of the certificate.
+    pub(super) identity: bool,
     pub(super) mount: Option<ByteString>,
 }
 
@@ -105,22 +107,21 @@ pub(super) async fn welcome(
         Err(ended) => return Err(ended),
     };
     let version = connect.version;
-    let encoder = || Encoder::new(version, connect.problem_information);
+    let longest = connect.maximum_packet.map_or(usize::MAX, |most| most as usize);
     if full() {
         let (code, why) = (reason::SERVER_BUSY, "there are as many clients as are allowed");
-        refuse(&mut stream, &encoder(), Refusal { code, why }).await;
+        refuse(&mut stream, version, Refusal { code, why }, longest).await;
         return Err(Ended::Told(why));
     }
-    let user = match authenticate(&connect, peer, certificate, door, &shared.access).await {
+    let user = match authenticate(&connect, peer, certificate, door, &shared.access()).await {
         Ok(user) => user,
         Err(refusal) => {
-            refuse(&mut stream, &encoder(), refusal).await;
+            refuse(&mut stream, version, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
-    let outlet = Arc::new(Outlet::new(encoder()));
-    let refused = encoder();
-    let access = shared.access.clone();
+    let outlet = Arc::new(Outlet::new(Encoder::new(version)));
+    let access = shared.access();
     let name = user.clone();
     let arrival = Arrival {
         connect,
@@ -139,7 +140,7 @@ pub(super) async fn welcome(
     let seated = match arrived {
         Ok(seated) => seated,
         Err(refusal) => {
-            refuse(&mut stream, &refused, refusal).await;
+            refuse(&mut stream, version, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
@@ -175,6 +176,10 @@ async fn authenticate(
     if let Some(name) = certificate {
         return Ok(Some(name.into()));
     }
+    if door.identity {
+        let (code, why) = (reason::BAD_USER_NAME_OR_PASSWORD, "a certificate is needed here");
+        return Err(Refusal { code, why });
+    }
     // MQTT 5 has codes that tell more, but whoever fails is told no more than that.
     let not = |why| Refusal {
         code: reason::NOT_AUTHORIZED,
@@ -202,16 +207,19 @@ async fn authenticate(
     }
 }
 
-async fn refuse(stream: &mut Stream, encoder: &Encoder, refusal: Refusal) {
+async fn refuse(stream: &mut Stream, version: Version, refusal: Refusal, longest: usize) {
     let mut out = BytesMut::new();
     let ack = Connack {
         code: refusal.code,
         retain_available: true,
         maximum_qos: crate::broker::Qos::ExactlyOnce,
-        reason: Some(refusal.why),
         ..Connack::default()
     };
-    encoder.connack(&ack, &mut out);
+    Encoder::new(version).connack(&ack, &mut out);
+    // MQTT-3.1.2-24.
+    if out.len() > longest {
+        out.clear();
+    }
     finish(stream, &mut out).await;
 }
 
@@ -221,14 +229,14 @@ async fn refuse_unread(stream: &mut Stream, version: Option<Version>, fault: Fau
         code: fault.code,
         why: fault.what,
     };
-    match (version, fault.code) {
-        (Some(Version::V5), _) => refuse(stream, &Encoder::new(Version::V5, true), refusal).await,
-        // The older versions have codes for these alone.
-        (_, reason::UNSUPPORTED_VERSION) | (Some(_), reason::CLIENT_ID_NOT_VALID) => {
-            refuse(stream, &Encoder::new(Version::V311, false), refusal).await;
-        }
-        _ => {}
-    }
+    // A packet that can't be read has no answer, but for these.
+    let version = match (version, fault.code) {
+        // A version that we don't know yet is answered as the newest that we do.
+        (_, reason::UNSUPPORTED_VERSION) if fault.what == UNKNOWN_NEW => Version::V5,
+        (_, reason::UNSUPPORTED_VERSION | reason::CLIENT_ID_NOT_VALID) => version.unwrap_or(Version::V311),
+        _ => return,
+    };
+    refuse(stream, version, refusal, usize::MAX).await;
 }
 
 /// Writes what is left, and closes; not for longer than is bearable.
@@ -278,8 +286,8 @@ impl Client {
                 };
                 let due = since + patience;
                 if due <= Instant::now() {
-                    let (code, what) = (reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");
-                    return Poll::Ready(Ended::Fault(Fault { code, what }));
+                    let fault = Fault::new(reason::KEEP_ALIVE_TIMEOUT, "the keep alive is over");
+                    return Poll::Ready(Ended::Fault(fault));
                 }
                 self.alarm.as_mut().reset(due);
             }

@@ -20,23 +20,22 @@ pub(crate) struct Message {
     pub(crate) retain: bool,
     /// When it is too old to be delivered.
     pub(crate) expires: Option<Instant>,
-    /// What MQTT 5 may say beside it; most messages say nothing.
-    pub(crate) properties: Option<Box<Properties>>,
+    /// The properties of MQTT 5 that go to its receivers unaltered, as they stood in the packet; most have none.
+    pub(crate) properties: Option<Bytes>,
 }
 
-/// What a message of MQTT 5 carries from its publisher to its receivers unchanged (section 3.3.2.3).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Properties {
-    /// The payload is UTF-8 text.
-    pub(crate) utf8_payload: bool,
-    /// What kind of thing the payload is.
-    pub(crate) content_type: Option<ByteString>,
-    /// Where an answer is awaited.
-    pub(crate) response_topic: Option<ByteString>,
-    /// What the answer should carry.
-    pub(crate) correlation_data: Option<Bytes>,
-    /// Names and values, in order.
-    pub(crate) user: Vec<(ByteString, ByteString)>,
+impl Message {
+    /// One that says nothing.
+    pub(crate) fn empty() -> Message {
+        Message {
+            topic: ByteString::new(),
+            payload: Bytes::new(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expires: None,
+            properties: None,
+        }
+    }
 }
 
 /// How a client subscribes (MQTT 5 section 3.8.3.1); for older clients all but the quality of service is zero.

@@ -14,6 +14,7 @@ mod serve;
 mod store;
 mod wire;
 
+pub(crate) use access::{AccessFile, with_password};
 pub(super) use link::{Publisher, Subscriber};
 
 use super::{Bound, Config, Died, LinkError, Qos, StartError};
@@ -21,16 +22,20 @@ use crate::topic::Filter;
 use access::Access;
 use bytestring::ByteString;
 use connection::Door;
-use hub::{Hub, Settings};
+use hub::{Hub, Journal, Settings};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long connections may take to write what they have when the broker stops.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Retained messages of QoS 0 are handed to the store no more often than that, whatever is asked of the disk.
+const LEAST_RHYTHM: Duration = Duration::from_secs(1);
 
 /// A running broker.
 pub(super) struct Room {
@@ -38,16 +43,30 @@ pub(super) struct Room {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    store: Option<Arc<Store>>,
 }
 
 /// What all tasks of the broker share.
 pub(super) struct Shared {
     hub: Mutex<Hub>,
-    access: Arc<Access>,
+    access: Mutex<Arc<Access>>,
     max_packet: usize,
     max_connections: usize,
     /// The highest ticket of the store whose changes are safe.
     committed: Arc<AtomicU64>,
+    /// Whether one of our tasks has.
+    panicked: watch::Sender<bool>,
+}
+
+/// Tells when the task that holds it panics.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked.send_replace(true);
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -60,6 +79,10 @@ impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         // A panic in the hub ends the process (its task is joined): nobody goes on with what it left.
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn access(&self) -> Arc<Access> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn committed(&self) -> u64 {
@@ -76,28 +99,49 @@ impl Room {
         let mut sockets = Vec::new();
         for listener in config.listeners() {
             let mut socket = listen::bind(&listener, config.set_tcp_nodelay).await?;
-            socket.limit(config.max_packet_size);
+            socket.limit(config.longest_packet());
             let door = Door {
                 anonymous: config.anonymous_at(&listener),
                 users: config.has_users(),
+                identity: listener
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.use_identity_as_username),
                 mount: listener.mount_point.as_deref().map(ByteString::from),
             };
             sockets.push((socket, door, listener.max_connections));
         }
         let mut hub = Hub::new(Settings::from(config), Instant::now());
-        let rules = access.clone();
-        hub.rule(Arc::new(move |user, client| rules.grants(user, client)));
+        hub.rule(rules(&access));
+        let mut committed = Arc::default();
+        let store = open_store(config)?;
+        let store = store.map(|(store, loaded)| {
+            let now = Instant::now();
+            hub.restore(loaded, now);
+            let store = Arc::new(store);
+            committed = store.position();
+            let sink = store.clone();
+            let rhythm = config.sync_interval.0.max(LEAST_RHYTHM);
+            let sink = Box::new(move |batch| sink.commit(batch));
+            hub.keep(Journal::new(sink, store.position(), rhythm));
+            store
+        });
         let clock = hub.clock();
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub),
-            access,
-            max_packet: config.max_packet_size,
+            access: Mutex::new(access),
+            max_packet: config.longest_packet(),
             max_connections: config.max_connections,
-            committed: Arc::default(),
+            committed,
+            panicked: watch::Sender::new(false),
         });
         let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(serve::clock(shared.clone(), clock));
+        if let Some(store) = &store {
+            tasks.spawn(serve::written(shared.clone(), store.committed()));
+            tasks.spawn(serve::snapshots(shared.clone(), store.clone()));
+        }
         let addresses = sockets
             .iter()
             .map(|(socket, ..)| socket.bound().clone())
@@ -122,6 +166,7 @@ impl Room {
             shared,
             tasks,
             stop,
+            store,
         })
     }
 
@@ -138,21 +183,33 @@ impl Room {
         Ok(link::make(&self.shared, name, filters, depth))
     }
 
-    /// A broker in our own runtime does not die alone: its tasks are in the watch of `probe`.
+    /// A task of ours has panicked: the hub may be in any state.
     pub(super) async fn died(&self) -> Died {
-        std::future::pending().await
+        let mut panicked = self.shared.panicked.subscribe();
+        // The sender lives in `self`: this ends by a panic alone.
+        let _ = panicked.wait_for(|panicked| *panicked).await;
+        Died::Cut
     }
 
     /// The lock is free, and the tasks that accept connections are there.
     pub(super) async fn probe(&self) -> Result<Duration, Died> {
         let begin = Instant::now();
-        if self.shared.hub.is_poisoned() || self.tasks.len() < self.addresses.len() + 1 {
+        if self.shared.hub.is_poisoned() || *self.shared.panicked.borrow() {
             return Err(Died::Cut);
         }
         // The turn of all who are ready comes first.
         tokio::task::yield_now().await;
         drop(self.shared.hub());
         Ok(begin.elapsed())
+    }
+
+    /// Reads users and rules again. What can't be read changes nothing.
+    pub(super) fn reload(&self, config: &Config) -> Result<(), StartError> {
+        let access = Arc::new(Access::load(config).map_err(|error| StartError::Access(error.into()))?);
+        let rules = rules(&access);
+        *self.shared.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        self.shared.hub().rule(rules);
+        Ok(())
     }
 
     pub(super) fn lost(&self) -> u64 {
@@ -170,7 +227,42 @@ impl Room {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LINGER, all).await;
         self.tasks.shutdown().await;
+        if let Some(store) = self.store {
+            self.shared.hub().forget_journal();
+            // The links have none of it: nobody else holds it now.
+            if let Some(store) = Arc::into_inner(store) {
+                store.close().await;
+            }
+        }
     }
+}
+
+/// Opens the broker's memory, where there is to be one.
+fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartError> {
+    let Some(folder) = config.store() else {
+        return Ok(None);
+    };
+    match Store::open(&folder, config.sync_interval.0) {
+        Ok((store, loaded)) => {
+            let (retained, sessions) = (loaded.retained.len(), loaded.sessions.len());
+            tracing::info!(folder = %folder.display(), retained, sessions, "the broker remembers");
+            Ok(Some((store, loaded)))
+        }
+        // Who has asked for it in words is not to be without.
+        Err(error) if config.persistence == Some(true) || config.persistence_location.is_some() => {
+            Err(StartError::Store(error.into()))
+        }
+        Err(error) => {
+            let error = crate::causes::Causes(&error);
+            tracing::warn!(%error, "the broker runs without a memory: what it holds is lost when it ends");
+            Ok(None)
+        }
+    }
+}
+
+fn rules(access: &Arc<Access>) -> hub::Rules {
+    let access = access.clone();
+    Arc::new(move |user, client| access.grants(user, client))
 }
 
 impl fmt::Debug for Room {

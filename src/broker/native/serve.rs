@@ -1,8 +1,9 @@
 //! The tasks of the broker: one for each listener, with its connections, and one for the clock.
 
-use super::Shared;
 use super::connection::{self, Door, Ended};
 use super::listen::{Incoming, Socket};
+use super::store::Store;
+use super::{Alarm, Shared};
 use crate::fold::Bucket;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,6 +66,7 @@ impl Rate {
 
 /// Lets happen what is due, when it is due.
 pub(super) async fn clock(shared: Arc<Shared>, earlier: Arc<Notify>) {
+    let _alarm = Alarm(shared.clone());
     loop {
         let next = shared.hub().next_timer();
         match next {
@@ -81,6 +83,29 @@ pub(super) async fn clock(shared: Arc<Shared>, earlier: Arc<Notify>) {
         let mut hub = shared.hub();
         hub.tick(Instant::now().into_std());
         hub.settle();
+    }
+}
+
+/// Wakes those who wait for the store, when it has written.
+pub(super) async fn written(shared: Arc<Shared>, mut committed: watch::Receiver<u64>) {
+    while committed.changed().await.is_ok() {
+        shared.hub().written();
+    }
+}
+
+/// Gives the store everything, when it has lost something and is well again.
+pub(super) async fn snapshots(shared: Arc<Shared>, store: Arc<Store>) {
+    let mut wanted = store.needs_snapshot();
+    while wanted.wait_for(|wanted| *wanted).await.is_ok() {
+        {
+            let mut hub = shared.hub();
+            let all = hub.snapshot(Instant::now().into_std());
+            store.replace(all);
+            hub.settle();
+        }
+        if wanted.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -101,13 +126,8 @@ pub(super) async fn listen(
         // All arms are safe to cancel: an accepted connection is never dropped, and a join is tried again.
         let incoming = tokio::select! {
             incoming = socket.accept() => incoming,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    // The panic hook has logged it. The hub may be in any state.
-                    std::panic::resume_unwind(error.into_panic());
-                }
-                continue;
-            }
+            // A panic has told the room by itself.
+            Some(_) = connections.join_next() => continue,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         bounds.rate.turn().await;
@@ -169,6 +189,7 @@ impl Drop for Ticket {
 
 impl Guest {
     async fn serve(self, incoming: Incoming) {
+        let _alarm = Alarm(self.shared.clone());
         let peer = incoming.peer().clone();
         let begin = Instant::now();
         let (stream, certificate) = match timeout(self.within, incoming.handshake()).await {

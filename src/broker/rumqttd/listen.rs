@@ -134,7 +134,7 @@ fn settings(config: &Config, listener: &Listener, address: SocketAddr) -> Server
         next_connection_delay_ms: 1,
         connections: ConnectionSettings {
             connection_timeout_ms: u16::try_from(timeout).unwrap_or(u16::MAX),
-            max_payload_size: config.max_packet_size,
+            max_payload_size: config.longest_packet(),
             max_inflight_count: config.rumqttd.max_inflight,
             auth: (!config.user.is_empty()).then(|| users.collect()),
             external_auth: None,

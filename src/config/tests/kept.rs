@@ -107,6 +107,25 @@ fn what_the_default_file_has_in_comments_is_right_too() {
 }
 
 #[test]
+fn each_configuration_of_the_pages_is_right() {
+    for page in ["docs/access.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let blocks = text
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let blocks: Vec<&str> = blocks.collect();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            match Config::parse(block, page) {
+                Ok(read) => assert!(read.warnings.is_empty(), "{}", read.warnings),
+                Err(faults) => panic!("{faults}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_the_readme_shows_is_right() {
     let text = std::fs::read_to_string(root().join("README.md")).unwrap();
     let blocks: Vec<&str> = text

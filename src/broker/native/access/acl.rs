@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// All rules, in the order in which they are asked: the first that speaks of the topic and of what is wanted decides.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// What the configuration denies.
     denied: Vec<Known>,
     /// What the ACL file says of single users, denials first.
@@ -42,7 +42,7 @@ struct Clause {
 impl Rules {
     /// Puts the rules of the configuration and the lines of an ACL file in order. mosquitto grants every subscription
     /// and looks at each message instead; so do we, as long as all that is said is said in its words.
-    pub(super) fn new(rules: &[Rule], lines: Vec<Line>) -> Rules {
+    pub(crate) fn new(rules: &[Rule], lines: Vec<Line>) -> Rules {
         let refuses = !rules.is_empty() || lines.iter().any(|line| line.access == Access::Subscribe);
         let (denied, allowed) = rules
             .iter()
@@ -65,7 +65,7 @@ impl Rules {
     }
 
     /// What these rules say for one client.
-    pub(super) fn for_client(&self, user: Option<&str>, client: &str) -> Grants {
+    pub(crate) fn for_client(&self, user: Option<&str>, client: &str) -> Grants {
         let first = self.denied.iter().chain(&self.own);
         // mosquitto lets no pattern allow anything to a name with a wildcard, for it would reach beyond its own topics.
         let wild = |name: &str| name.contains(['+', '#']);

@@ -1,8 +1,8 @@
 //! mosquitto's two files: users with hashed passwords, and rules by topic. Read as mosquitto reads them, and what it
 //! passes over in silence is told.
 
-use super::hash::Secret;
 use crate::broker::Access;
+use crate::broker::secret::Secret;
 use crate::topic::Filter;
 
 /// A line that says something else than its writer may think, or a line that can't be.
@@ -67,6 +67,37 @@ pub(crate) fn passwords(bytes: &[u8]) -> (Vec<Entry>, Vec<Remark>) {
         }
     }
     (entries, remarks)
+}
+
+/// The password file with a user's hash put in, or without the user; all other lines stay as they are. None: the
+/// user that is to go isn't there.
+pub(crate) fn with_password(bytes: &[u8], name: &str, hash: Option<&str>) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len() + 128);
+    let mut new = hash.map(|hash| format!("{name}:{hash}\n"));
+    let mut found = false;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = std::str::from_utf8(line)
+            .ok()
+            .filter(|text| !text.starts_with('#'));
+        let of = text
+            .and_then(|text| text.split_once(':'))
+            .map(|(name, _)| name.trim());
+        if of == Some(name) {
+            found = true;
+            out.extend(new.take().unwrap_or_default().into_bytes());
+        } else {
+            out.extend_from_slice(line);
+        }
+    }
+    if let Some(new) = new {
+        if out.last().is_some_and(|last| *last != b'\n') {
+            out.push(b'\n');
+        }
+        out.extend(new.into_bytes());
+    } else if !found && hash.is_none() {
+        return None;
+    }
+    Some(out)
 }
 
 /// Whom a line of an ACL file is for.
@@ -253,6 +284,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_user_is_put_in_replaced_and_taken_out() {
+        let put = |text: &str, name, hash| {
+            with_password(text.as_bytes(), name, hash).map(|out| String::from_utf8(out).unwrap())
+        };
+        assert_eq!(put("", "a", Some("1")).unwrap(), "a:1\n");
+        assert_eq!(put("# a:\nb:2", "a", Some("1")).unwrap(), "# a:\nb:2\na:1\n");
+        assert_eq!(
+            put("a :0\r\n\n:x\na:9\nb:2\n", "a", Some("1")).unwrap(),
+            "a:1\n\n:x\nb:2\n"
+        );
+        assert_eq!(put("a:0\nb:2\n", "a", None).unwrap(), "b:2\n");
+        assert_eq!(put("ab:0\n#a:1\n", "a", None), None);
+    }
+
     fn read(text: &str) -> Vec<(Whom, Access, String)> {
         let rules = rules(text.as_bytes());
         assert_eq!(rules.faults, [], "{text}");
@@ -315,6 +361,24 @@ mod tests {
             let read = rules(&bytes);
             prop_assert!(read.lines.len() + read.faults.len() <= count);
             prop_assert!(read.faults.iter().chain(&read.remarks).all(|remark| (1..=count).contains(&remark.line)));
+        }
+
+        #[test]
+        fn who_is_put_in_is_found_and_nobody_else_is_touched(bytes in odd(), name in "[a-z]{1,3}") {
+            let others = |bytes: &[u8]| -> Vec<Vec<u8>> {
+                let own = |line: &[u8]| String::from_utf8(line.to_vec()).is_ok_and(|line| {
+                    !line.starts_with('#') && line.split_once(':').is_some_and(|(of, _)| of.trim() == name)
+                });
+                bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !own(line)).map(<[u8]>::to_vec).collect()
+            };
+            let with = with_password(&bytes, &name, Some(HASH)).unwrap();
+            let found = passwords(&with).0;
+            prop_assert_eq!(found.iter().filter(|entry| entry.name == name && entry.secret.is_some()).count(), 1);
+            prop_assert_eq!(others(&with), others(&bytes));
+            let without = with_password(&with, &name, None).unwrap();
+            prop_assert!(passwords(&without).0.iter().all(|entry| entry.name != name));
+            prop_assert_eq!(others(&without), others(&bytes));
+            prop_assert_eq!(with_password(&without, &name, None), None);
         }
 
         #[test]

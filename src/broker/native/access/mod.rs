@@ -2,15 +2,15 @@
 
 mod acl;
 mod files;
-mod hash;
 mod throttle;
 
 pub(crate) use acl::Grants;
+pub(crate) use files::with_password;
 
 use crate::broker::Config;
+use crate::broker::secret::{self, HashError, Secret};
 use crate::fold::Bucket;
 use files::Remark;
-use hash::{HashError, Secret};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,12 +97,12 @@ impl Access {
     pub(crate) fn load(config: &Config) -> Result<Access, AccessError> {
         let mut users = BTreeMap::new();
         if let Some(path) = &config.password_file {
-            let (entries, remarks) = files::passwords(&read("password file", path)?);
+            let (entries, remarks) = files::passwords(&AccessFile::Passwords.read(path)?);
             tell(path, &remarks);
             users.extend(entries.into_iter().map(|entry| (entry.name, entry.secret)));
         }
         for user in &config.user {
-            let secret = Secret::configured(&user.password.0).map_err(|source| AccessError::Password {
+            let secret = user.password.secret().map_err(|source| AccessError::Password {
                 name: user.name.clone(),
                 source,
             })?;
@@ -110,7 +110,7 @@ impl Access {
         }
         let mut lines = Vec::new();
         if let Some(path) = &config.acl_file {
-            let read = files::rules(&read("ACL file", path)?);
+            let read = files::rules(&AccessFile::Rules.read(path)?);
             if let Some(Remark { line, what }) = read.faults.into_iter().next() {
                 let path = path.clone();
                 return Err(AccessError::Line { path, line, what });
@@ -137,7 +137,7 @@ impl Access {
                 lines: Bucket::new(LINES, LINE_EVERY),
                 untold: 0,
             })),
-            key: Key(random().map_err(AccessError::Random)?),
+            key: Key(secret::random().map_err(AccessError::Random)?),
         })
     }
 
@@ -191,11 +191,6 @@ impl Access {
         verified.await.unwrap_or(false)
     }
 
-    /// Whether a user is listed without a password: one that a client certificate stands for.
-    pub(crate) fn known_without_password(&self, name: &str) -> bool {
-        self.users.get(name).is_some_and(|user| user.secret.is_none())
-    }
-
     /// What a client may do, with its names put in.
     pub(crate) fn grants(&self, user: Option<&str>, client: &str) -> Grants {
         match &self.rules {
@@ -210,6 +205,95 @@ impl Access {
         let number = u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
         let count = u64::try_from(with.len()).ok().filter(|count| *count > 0)?;
         Some(with.swap_remove(usize::try_from(number % count).unwrap_or(0)))
+    }
+}
+
+/// A file of users or of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AccessFile {
+    /// `password-file`.
+    Passwords,
+    /// `acl-file`.
+    Rules,
+}
+
+/// A line of such a file that is worth a word.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// From 1.
+    pub(crate) number: usize,
+    /// What is wrong with it.
+    pub(crate) what: String,
+    /// Whether the broker runs all the same.
+    pub(crate) harmless: bool,
+}
+
+impl AccessFile {
+    /// The files that a configuration names.
+    pub(crate) fn of(config: &Config) -> impl Iterator<Item = (AccessFile, &Path)> {
+        let files = [
+            (AccessFile::Passwords, &config.password_file),
+            (AccessFile::Rules, &config.acl_file),
+        ];
+        files
+            .into_iter()
+            .filter_map(|(file, path)| Some((file, path.as_deref()?)))
+    }
+
+    /// Its key in the configuration.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            AccessFile::Passwords => "password-file",
+            AccessFile::Rules => "acl-file",
+        }
+    }
+
+    /// What it is called.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            AccessFile::Passwords => "password file",
+            AccessFile::Rules => "ACL file",
+        }
+    }
+
+    /// Every line that is worth a word, in order.
+    pub(crate) fn inspect(self, path: &Path) -> Result<Vec<Line>, AccessError> {
+        let bytes = self.read(path)?;
+        let (faults, remarks) = match self {
+            AccessFile::Passwords => (Vec::new(), files::passwords(&bytes).1),
+            AccessFile::Rules => {
+                let read = files::rules(&bytes);
+                (read.faults, read.remarks)
+            }
+        };
+        let line = |harmless: bool| {
+            move |remark: Remark| Line {
+                number: remark.line,
+                what: remark.what,
+                harmless,
+            }
+        };
+        let mut lines: Vec<Line> = faults.into_iter().map(line(false)).collect();
+        lines.extend(remarks.into_iter().map(line(true)));
+        lines.sort_by_key(|line| line.number);
+        Ok(lines)
+    }
+
+    fn read(self, path: &Path) -> Result<Vec<u8>, AccessError> {
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        let read = read.and_then(|length| match u64::try_from(length) {
+            Ok(length) if length <= LARGEST => Ok(bytes),
+            _ => Err(io::Error::other(format!(
+                "it is larger than {} MiB",
+                LARGEST >> 20
+            ))),
+        });
+        read.map_err(|source| AccessError::File {
+            what: self.what(),
+            path: path.to_owned(),
+            source,
+        })
     }
 }
 
@@ -249,33 +333,6 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Bytes that nobody can guess.
-pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
-}
-
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, AccessError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let read = read.and_then(|length| match u64::try_from(length) {
-        Ok(length) if length <= LARGEST => Ok(bytes),
-        _ => Err(io::Error::other(format!(
-            "it is larger than {} MiB",
-            LARGEST >> 20
-        ))),
-    });
-    read.map_err(|source| AccessError::File {
-        what,
-        path: path.to_owned(),
-        source,
-    })
-}
-
 fn tell(path: &Path, remarks: &[Remark]) {
     for Remark { line, what } in remarks {
         tracing::warn!("{}:{line}: {what}", path.display());
@@ -301,7 +358,7 @@ mod tests {
     fn access(extra: &str) -> Access {
         let salt = [1; 12];
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "air:{}\nbadge:", hash::pbkdf2_hash(b"secret", &salt, 3)).unwrap();
+        writeln!(file, "air:{}\nbadge:", secret::pbkdf2_hash(b"secret", &salt, 3)).unwrap();
         let mut config: Config = toml::from_str(extra).unwrap();
         config.password_file = Some(file.path().to_owned());
         Access::load(&config).unwrap()
@@ -341,15 +398,13 @@ mod tests {
                 "{name} {password:?}"
             );
         }
-        assert!(access.known_without_password("badge") && !access.known_without_password("air"));
-        assert!(!access.known_without_password("nobody"));
         assert!(!format!("{access:?}").contains("clear"));
     }
 
     #[tokio::test]
     async fn an_empty_password_is_none_whatever_the_file_says() {
         let salt = [1; 12];
-        let hash = hash::pbkdf2_hash(b"", &salt, 3);
+        let hash = secret::pbkdf2_hash(b"", &salt, 3);
         let access = access(&format!("user = [{{ name = \"e\", password = \"{hash}\" }}]"));
         assert!(!access.authenticate(None, "e", Some(b"")).await);
         assert!(!access.authenticate(None, "e", None).await);
@@ -421,18 +476,24 @@ mod tests {
             fault.starts_with(&format!("{}:2: a line begins with", path.display())),
             "{fault}"
         );
+        let user = crate::broker::User {
+            name: "a".into(),
+            password: crate::broker::Password("$2b$12$abc".into()),
+        };
+        let fault = load(&Config {
+            user: vec![user],
+            ..Config::default()
+        });
+        assert!(
+            fault.contains("user \"a\" can't be used: the hash is of an unknown kind"),
+            "{fault}"
+        );
         let fault = load(&Config {
             password_file: Some("/nowhere/p".into()),
             ..Config::default()
         });
         assert!(
             fault.starts_with("can't read the password file /nowhere/p: No such file"),
-            "{fault}"
-        );
-        let user = "user = [{ name = \"a\", password = \"$2b$12$abc\" }]";
-        let fault = load(&toml::from_str(user).unwrap());
-        assert!(
-            fault.contains("user \"a\" can't be used: the hash is of an unknown kind"),
             "{fault}"
         );
     }

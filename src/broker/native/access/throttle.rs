@@ -12,7 +12,7 @@ const MOST: usize = 1024;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 /// On this machine it is rather a program of its own with an old password, and it has neighbours.
-const LONGEST_HERE: Duration = Duration::from_millis(250);
+const LONGEST_HERE: Duration = Duration::from_millis(50);
 /// After this time without a failure one is forgiven.
 const FORGIVEN: Duration = Duration::from_secs(10);
 /// What is counted at most, so that an address is forgiven within minutes.

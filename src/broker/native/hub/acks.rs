@@ -1,7 +1,7 @@
 //! Acknowledgements, both ways (section 4.3).
 
 use super::super::wire::{Ack, Fault, reason};
-use super::{Hub, Key};
+use super::{Flow, Hub, Key};
 use crate::broker::Qos;
 use std::num::NonZeroU16;
 use std::time::Instant;
@@ -19,7 +19,7 @@ impl Hub {
             .iter()
             .any(|flight| flight.id == id && flight.qos != Qos::AtLeastOnce)
         {
-            return Err(Fault::protocol("a PUBACK for a message with QoS 2"));
+            return Err(Fault::mute("a PUBACK for a message with QoS 2"));
         }
         if let Some(flight) = session.landed(id, |_| true) {
             self.record_done(key, flight.seq);
@@ -41,7 +41,7 @@ impl Hub {
             return Ok(());
         };
         if flight.qos != Qos::ExactlyOnce {
-            return Err(Fault::protocol("a PUBREC for a message with QoS 1"));
+            return Err(Fault::mute("a PUBREC for a message with QoS 1"));
         }
         if code >= 0x80 {
             if let Some(flight) = session.landed(id, |_| true) {
@@ -58,18 +58,16 @@ impl Hub {
         Ok(())
     }
 
-    /// A client knows that its QoS 2 message has come.
-    pub(super) fn pubrel(&mut self, key: Key, id: NonZeroU16) {
-        let known = self.sessions[key].received.remove(&id.get());
-        if known {
+    /// A client knows that its QoS 2 message has come: it goes to its receivers.
+    pub(super) fn pubrel(&mut self, key: Key, id: NonZeroU16, now: Instant) -> Flow {
+        let mut flow = Flow::On;
+        if let Some(message) = self.sessions[key].received.remove(&id.get()) {
             self.record_released(key, id);
+            flow = self.publish((*message).clone(), Some(key), now).flow();
         }
-        let code = if known {
-            reason::SUCCESS
-        } else {
-            reason::PACKET_ID_NOT_FOUND
-        };
-        self.acknowledge(key, Ack::Pubcomp, id, code);
+        // Said again after a lost connection, it was known: the client is told that it is done.
+        self.acknowledge(key, Ack::Pubcomp, id, reason::SUCCESS);
+        flow
     }
 
     /// A QoS 2 message is done with.
@@ -77,7 +75,7 @@ impl Hub {
         let session = &mut self.sessions[key];
         let early = |flight: &&super::session::Flight| flight.id == id && !flight.released;
         if session.flights.iter().find(early).is_some() {
-            return Err(Fault::protocol("a PUBCOMP before its PUBREC"));
+            return Err(Fault::mute("a PUBCOMP before its PUBREC"));
         }
         if let Some(flight) = session.landed(id, |_| true) {
             self.record_done(key, flight.seq);

@@ -89,12 +89,41 @@ impl Hub {
             None => connect.expiry,
         };
 
+        let ack = Connack {
+            session_present: false,
+            assigned_client: assigned.then(|| client.clone()),
+            server_keep_alive,
+            receive_maximum: NonZeroU16::new(self.settings.max_inflight),
+            maximum_packet: self.settings.told_packet,
+            alias_maximum: self.settings.max_alias,
+            maximum_qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
+                [usize::from(self.settings.max_qos.min(2))],
+            retain_available: self.settings.retain,
+            expiry: (five && expiry != connect.expiry).then_some(expiry),
+            ..Connack::default()
+        };
+        if let Some(longest) = connect.maximum_packet {
+            let mut written = bytes::BytesMut::new();
+            outlet.encoder.connack(&ack, &mut written);
+            if written.len() > longest as usize {
+                return refuse(
+                    reason::PACKET_TOO_LARGE,
+                    "it takes only packets that are shorter than a CONNACK",
+                );
+            }
+        }
+
         let known = self.clients.get(&client).copied();
         if let Some(key) = known {
-            self.take_over(key, connect.clean || expiry == 0, now);
+            self.take_over(key, connect.clean, now);
         }
         // Its session may have ended with that.
         let mut known = self.clients.get(&client).copied();
+        if let Some(key) = known.filter(|key| self.sessions[*key].ghost) {
+            self.sessions[key].will = None;
+            self.end_session(key, now);
+            known = None;
+        }
         if let Some(key) = known.filter(|_| connect.clean) {
             self.end_session(key, now);
             known = None;
@@ -117,6 +146,7 @@ impl Hub {
         session.user = user;
         session.grants = grants(&client);
         session.expiry = expiry;
+        session.expiry_said = connect.expiry_said;
         session.will = will;
         session.mount = mount;
         session.away_since = None;
@@ -141,19 +171,9 @@ impl Hub {
         self.stats.most_connected = self.stats.most_connected.max(self.connected);
         self.record_session(key, now);
 
-        let most_packet = u32::try_from(self.settings.max_packet).unwrap_or(u32::MAX);
         let ack = Connack {
             session_present,
-            assigned_client: assigned.then(|| client.clone()),
-            server_keep_alive,
-            receive_maximum: NonZeroU16::new(self.settings.max_inflight),
-            maximum_packet: Some(most_packet),
-            alias_maximum: self.settings.max_alias,
-            maximum_qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
-                [usize::from(self.settings.max_qos.min(2))],
-            retain_available: self.settings.retain,
-            expiry: (five && expiry != connect.expiry).then_some(expiry),
-            ..Connack::default()
+            ..ack
         };
         self.say(key, |outlet, out| outlet.encoder.connack(&ack, out));
         self.resume(key, now);
@@ -168,12 +188,28 @@ impl Hub {
     fn given_id(&self, connect: &Connect) -> Result<ByteString, Refusal> {
         let allowed = self.settings.zero_length_clientid && connect.version != Version::V31;
         if !allowed || !connect.clean {
-            return refuse(reason::CLIENT_ID_NOT_VALID, "an empty client id");
+            let five = connect.version.is_five();
+            let code = if five {
+                reason::UNSPECIFIED
+            } else {
+                reason::CLIENT_ID_NOT_VALID
+            };
+            return refuse(code, "an empty client id");
         }
         // Not to be guessed: who takes an id takes its session.
         let random = || RandomState::new().build_hasher().finish();
+        let (high, low) = (random(), random());
         let prefix = &self.settings.auto_id_prefix;
-        Ok(format!("{prefix}{:016x}{:016x}", random(), random()).into())
+        // A UUID of version 4 (RFC 9562 section 5.4).
+        Ok(format!(
+            "{prefix}{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            high & 0xfff,
+            low >> 48 & 0x3fff | 0x8000,
+            low & 0xffff_ffff_ffff,
+        )
+        .into())
     }
 
     fn checked_will(&self, mut will: Will, mount: Option<&ByteString>) -> Result<Will, Refusal> {
@@ -226,7 +262,7 @@ impl Hub {
             code: reason::SESSION_TAKEN_OVER,
             why: "another connection has its client id",
         };
-        connection.outlet.close(end, Some(end.why));
+        connection.outlet.close(end, false);
         let how = if session_ends { How::Lost } else { How::TakenOver };
         self.depart(key, how, now);
     }
@@ -275,7 +311,7 @@ impl Hub {
                 code: fault.code,
                 why: fault.what,
             };
-            connection.outlet.close(end, Some(fault.what));
+            connection.outlet.close(end, fault.mute);
         }
         self.depart(seat.key, How::Lost, now);
     }
@@ -296,6 +332,10 @@ impl Hub {
             session.will = None;
         }
         if session.expiry == 0 {
+            let delayed = session.will.as_ref().is_some_and(|will| will.delay > 0);
+            if delayed && !session.expiry_said && how == How::Lost {
+                return self.leave_ghost(key, now);
+            }
             return self.end_session(key, now);
         }
         let (expiry, delay) = (session.expiry, session.will.as_ref().map(|will| will.delay));
@@ -304,9 +344,9 @@ impl Hub {
         }
         self.pass_on(key, false, now);
         match delay {
-            Some(0) => self.publish_will(key, now),
-            // The session goes on at once: its will is not due (MQTT 5 section 3.1.2.5).
+            // The session goes on at once: its will is not due (MQTT-3.1.2-8), as mosquitto has it, too.
             Some(_) if how == How::TakenOver => self.sessions[key].will = None,
+            Some(0) => self.publish_will(key, now),
             Some(delay) => {
                 let due = now + Duration::from_secs(delay.min(expiry).into());
                 self.sessions[key].will_due = Some(due);
@@ -324,6 +364,37 @@ impl Hub {
         if how != How::TakenOver {
             self.bound_offline(now);
         }
+    }
+
+    /// A client that has not said that its session is to be kept, and whose will has a delay: the session is over, and
+    /// the will waits all the same, as mosquitto has it; a client that comes again in time cancels it.
+    fn leave_ghost(&mut self, key: Key, now: Instant) {
+        let session = &mut self.sessions[key];
+        let (client, grants, mount) = (
+            session.client.clone(),
+            session.grants.clone(),
+            session.mount.clone(),
+        );
+        let Some(will) = session.will.take() else {
+            return;
+        };
+        self.end_session(key, now);
+        let due = now + Duration::from_secs(will.delay.into());
+        let mut ghost = Session::new(client.clone(), Endpoint::Away);
+        ghost.ghost = true;
+        ghost.grants = grants;
+        ghost.mount = mount;
+        ghost.will = Some(will);
+        ghost.will_due = Some(due);
+        ghost.away_since = Some(now);
+        // After the will, which has the lower name.
+        ghost.forget_due = Some(due);
+        let key = self.sessions.insert(ghost);
+        self.clients.insert(client, key);
+        self.offline += 1;
+        self.arm(due, Timer::Will(key));
+        self.arm(due, Timer::Forget(key));
+        self.bound_offline(now);
     }
 
     /// Forgets the session that has been away longest, where there are too many.

@@ -116,14 +116,20 @@ impl Hub {
         if !state.has_room() {
             return false;
         }
-        let id = (!zero).then(|| session.free_id());
-        let waiting = id.map(|_| {
+        let id = if zero { None } else { session.free_id() };
+        if !zero && id.is_none() {
+            return false;
+        }
+        let waiting = id.map(|id| {
             let again = session.expiry != 0 || manner.share.is_some();
-            (session.seq(), again.then(|| publication.share()))
+            let seq = session.seq();
+            (
+                seq,
+                again.then(|| Waiting::new(publication.share(), manner, seq, Some(id))),
+            )
         });
-        if let (Some(id), Some((seq, Some(shared)))) = (id, &waiting) {
-            let queued = Waiting::new(shared.clone(), manner, *seq);
-            record_flight(journal, session, &queued, id);
+        if let (Some(id), Some((_, Some(waiting)))) = (id, &waiting) {
+            record_flight(journal, session, waiting, id);
         }
         let mut line = Line {
             outlet: &outlet,
@@ -143,16 +149,17 @@ impl Hub {
             return false;
         };
         let sent = line.send(connection, &publication.message, manner, id, false, skip, now);
-        if let (Some(id), Some((seq, shared))) = (id, waiting) {
+        if let (Some(id), Some((seq, waiting))) = (id, waiting) {
             if sent {
                 session.flights.push_back(Flight {
                     id,
                     released: false,
                     qos: manner.qos,
                     seq,
-                    waiting: shared.map(|shared| Waiting::new(shared, manner, seq)),
+                    waiting,
                 });
             } else {
+                session.frees_id(Some(id));
                 journal_done(journal, session, seq);
             }
         }
@@ -183,10 +190,16 @@ impl Hub {
             let Some(oldest) = session.queue.pop() else {
                 return;
             };
+            session.frees_id(oldest.id);
             journal_done(&mut self.journal, session, oldest.seq);
         }
         let seq = session.seq();
-        let waiting = Waiting::new(publication.share(), manner, seq);
+        let id = if manner.qos == Qos::AtMostOnce {
+            None
+        } else {
+            session.free_id()
+        };
+        let waiting = Waiting::new(publication.share(), manner, seq, id);
         if let (Some(journal), true) = (
             &mut self.journal,
             session.stored && waiting.qos != Qos::AtMostOnce,
@@ -314,15 +327,14 @@ impl Hub {
             share: None,
         };
         let seq = self.sessions[key].seq();
-        let waiting = Waiting::new(kept.message, manner, seq);
+        let waiting = Waiting::new(kept.message, manner, seq, None);
         if let (Some(journal), true) = (
             &mut self.journal,
             self.sessions[key].stored && qos != Qos::AtMostOnce,
         ) {
             journal.queue(&self.sessions[key].client, &waiting);
         }
-        self.transmit(key, waiting, now);
-        true
+        self.transmit(key, waiting, now)
     }
 
     /// Sends the next message that may be sent; false when there is no room, or none.
@@ -344,16 +356,21 @@ impl Hub {
         let Some(waiting) = next else {
             return false;
         };
-        if waiting.message.expires.is_some_and(|expires| expires <= now) {
+        // Its rights may have changed while it waited.
+        let session = &self.sessions[key];
+        let refused = !session
+            .grants
+            .may_receive(session.below_mount(&waiting.message.topic));
+        if refused || waiting.message.expires.is_some_and(|expires| expires <= now) {
+            self.sessions[key].frees_id(waiting.id);
             self.record_done(key, waiting.seq);
             return true;
         }
-        self.transmit(key, waiting, now);
-        true
+        self.transmit(key, waiting, now)
     }
 
-    /// Sends a message for which there is room.
-    fn transmit(&mut self, key: Key, waiting: Waiting, now: Instant) {
+    /// Sends a message for which there is room; false where it must wait for a packet id.
+    fn transmit(&mut self, key: Key, waiting: Waiting, now: Instant) -> bool {
         let Hub {
             sessions,
             scratch,
@@ -363,13 +380,23 @@ impl Hub {
             ..
         } = self;
         let session = &mut sessions[key];
-        let id = (waiting.qos != Qos::AtMostOnce).then(|| session.free_id());
+        let zero = waiting.qos == Qos::AtMostOnce;
+        let id = if zero {
+            None
+        } else {
+            waiting.id.or_else(|| session.free_id())
+        };
+        if !zero && id.is_none() {
+            // A later acknowledgement frees one.
+            session.queue.push_front(waiting);
+            return false;
+        }
         if let (Some(id), Some(journal), true) = (id, journal.as_mut(), session.stored) {
             journal.sent(&session.client, waiting.seq, id, false);
         }
         let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
         let Some(connection) = session.connection_mut() else {
-            return;
+            return false;
         };
         let outlet = connection.outlet.clone();
         let mut state = outlet.lock();
@@ -390,7 +417,7 @@ impl Hub {
         let sent = line.send(connection, &waiting.message, manner, id, false, skip, now);
         drop(state);
         let Some(id) = id else {
-            return;
+            return true;
         };
         if sent {
             let again = session.expiry != 0 || waiting.share.is_some();
@@ -402,8 +429,10 @@ impl Hub {
                 waiting: again.then_some(waiting),
             });
         } else {
+            session.frees_id(Some(id));
             journal_done(journal, session, waiting.seq);
         }
+        true
     }
 
     /// A client is back: what was on its way is sent again, as MQTT-4.4.0-1 says, then what has waited.
@@ -433,6 +462,7 @@ impl Hub {
         let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
         let flights = std::mem::take(&mut session.flights);
         let mut kept = std::collections::VecDeque::with_capacity(flights.len());
+        let mut gone = Vec::new();
         if let Some(connection) = session.connection_mut() {
             let outlet = connection.outlet.clone();
             let mut state = outlet.lock();
@@ -465,10 +495,16 @@ impl Hub {
                     now,
                 ) {
                     kept.push_back(flight);
+                } else {
+                    gone.push(flight.id);
                 }
             }
         }
-        self.sessions[key].flights = kept;
+        let session = &mut self.sessions[key];
+        session.flights = kept;
+        for id in gone {
+            session.frees_id(Some(id));
+        }
         self.pump(key, now);
     }
 
@@ -502,7 +538,11 @@ impl Hub {
             }
             shared
         });
-        for orphan in orphans {
+        for orphan in &orphans {
+            session.frees_id(orphan.id);
+        }
+        for mut orphan in orphans {
+            orphan.id = None;
             self.adopt(key, orphan, ended, now);
         }
     }
@@ -539,6 +579,7 @@ impl Hub {
                     qos: sub.options.qos,
                     as_published: sub.options.retain_as_published,
                     id: sub.options.id,
+                    apart: true,
                     share: Some(share),
                 };
                 self.scratch.begin();
@@ -551,12 +592,13 @@ impl Hub {
 }
 
 impl Waiting {
-    fn new(message: Arc<Message>, manner: Manner<'_>, seq: u64) -> Waiting {
+    fn new(message: Arc<Message>, manner: Manner<'_>, seq: u64, id: Option<NonZeroU16>) -> Waiting {
         Waiting {
             message,
             qos: manner.qos,
             retain: manner.retain,
             ids: manner.ids.to_vec(),
+            id,
             seq,
             share: manner.share.cloned(),
         }

@@ -3,7 +3,7 @@
 use super::super::message::{Message, Options};
 use super::super::store::{Change, SessionRecord};
 use super::session::Waiting;
-use super::{Hub, Key};
+use super::{Hub, Key, Timer};
 use crate::broker::Qos;
 use bytestring::ByteString;
 use std::collections::HashMap;
@@ -11,7 +11,11 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Beside the messages that wait for a client, the store keeps those of QoS 2 that have come from it and are not
+/// released: under numbers from here on, with their packet ids in the last bits.
+pub(super) const RECEIVED: u64 = 1 << 62;
 
 /// Takes a batch of changes, and gives its ticket: they only grow.
 pub(crate) type Sink = Box<dyn FnMut(Vec<Change>) -> u64 + Send>;
@@ -22,7 +26,12 @@ pub(crate) struct Journal {
     /// The highest ticket whose changes outlive the process.
     committed: Arc<AtomicU64>,
     last: u64,
+    /// The last ticket with a change that an answer may promise.
+    promised: u64,
     pending: Vec<Change>,
+    urgent: bool,
+    /// How often lazy ones are handed over.
+    rhythm: Duration,
     /// Retained messages of QoS 0, which nobody has an acknowledgement for: told in the rhythm of the store.
     lazy: HashMap<ByteString, Option<Arc<Message>>>,
 }
@@ -37,36 +46,43 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(sink: Sink, committed: Arc<AtomicU64>) -> Journal {
+    pub(crate) fn new(sink: Sink, committed: Arc<AtomicU64>, rhythm: Duration) -> Journal {
         Journal {
             sink,
             last: committed.load(Ordering::Acquire),
+            promised: 0,
             committed,
             pending: Vec::new(),
+            urgent: false,
+            rhythm,
             lazy: HashMap::new(),
         }
     }
 
     /// The ticket that an answer must wait for which promises what has been recorded so far.
     pub(super) fn due(&self) -> Option<u64> {
-        if !self.pending.is_empty() {
+        if self.urgent {
             return Some(self.last + 1);
         }
-        (self.last > self.committed.load(Ordering::Acquire)).then_some(self.last)
+        (self.promised > self.committed.load(Ordering::Acquire)).then_some(self.promised)
     }
 
     pub(super) fn commit(&mut self) {
         if !self.pending.is_empty() {
             self.last = (self.sink)(std::mem::take(&mut self.pending));
+            if std::mem::take(&mut self.urgent) {
+                self.promised = self.last;
+            }
         }
     }
 
     pub(super) fn record(&mut self, change: Change) {
+        self.urgent = true;
         self.pending.push(change);
     }
 
     pub(super) fn queue(&mut self, client: &ByteString, waiting: &Waiting) {
-        self.pending.push(Change::Queue {
+        self.record(Change::Queue {
             client: client.clone(),
             seq: waiting.seq,
             message: waiting.message.clone(),
@@ -77,7 +93,7 @@ impl Journal {
     }
 
     pub(super) fn sent(&mut self, client: &ByteString, seq: u64, id: NonZeroU16, released: bool) {
-        self.pending.push(Change::Sent {
+        self.record(Change::Sent {
             client: client.clone(),
             seq,
             packet_id: id.get(),
@@ -90,11 +106,6 @@ impl Journal {
             client: client.clone(),
             seq,
         });
-    }
-
-    /// Whether retained messages wait for their rhythm.
-    pub(crate) fn is_lazy(&self) -> bool {
-        !self.lazy.is_empty()
     }
 
     fn flush(&mut self) {
@@ -113,17 +124,17 @@ impl Hub {
         self.journal = Some(journal);
     }
 
+    /// Nothing outlives the process any more.
+    pub(crate) fn forget_journal(&mut self) {
+        self.journal = None;
+    }
+
     /// Hands over what waits for the store's rhythm.
     pub(crate) fn flush_lazy(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.flush();
             journal.commit();
         }
-    }
-
-    /// Whether something waits for the store's rhythm.
-    pub(crate) fn is_lazy(&self) -> bool {
-        self.journal.as_ref().is_some_and(Journal::is_lazy)
     }
 
     /// A session as it is now, if it outlives its connection.
@@ -179,9 +190,18 @@ impl Hub {
         }
     }
 
-    pub(super) fn record_received(&mut self, key: Key, id: NonZeroU16) {
+    pub(super) fn record_received(&mut self, key: Key, id: NonZeroU16, message: &Arc<Message>) {
         if let Some((journal, client)) = self.stored(key) {
             let client = client.clone();
+            // Before the id: that alone says that the message is still to be released.
+            journal.record(Change::Queue {
+                client: client.clone(),
+                seq: RECEIVED | u64::from(id.get()),
+                message: message.clone(),
+                qos: message.qos,
+                retain: message.retain,
+                ids: Vec::new(),
+            });
             let packet_id = id.get();
             journal.record(Change::Received { client, packet_id });
         }
@@ -191,6 +211,7 @@ impl Hub {
         if let Some((journal, client)) = self.stored(key) {
             let client = client.clone();
             let packet_id = id.get();
+            journal.done(&client, RECEIVED | u64::from(packet_id));
             journal.record(Change::Released { client, packet_id });
         }
     }
@@ -214,29 +235,119 @@ impl Hub {
         }
     }
 
-    pub(super) fn record_retained(&mut self, message: &Arc<Message>) {
+    pub(super) fn record_retained(&mut self, message: &Arc<Message>, now: Instant) {
         let Some(journal) = &mut self.journal else {
             return;
         };
         if message.qos == Qos::AtMostOnce {
-            journal.lazy.insert(message.topic.clone(), Some(message.clone()));
-        } else {
-            journal.lazy.remove(&message.topic);
-            let message = message.clone();
-            journal.record(Change::Retain { message });
+            return self.put_off(message.topic.clone(), Some(message.clone()), now);
         }
+        journal.lazy.remove(&message.topic);
+        let message = message.clone();
+        journal.record(Change::Retain { message });
     }
 
-    pub(super) fn record_unretained(&mut self, topic: &ByteString, qos: Qos) {
+    pub(super) fn record_unretained(&mut self, topic: &ByteString, qos: Qos, now: Instant) {
         let Some(journal) = &mut self.journal else {
             return;
         };
         if qos == Qos::AtMostOnce {
-            journal.lazy.insert(topic.clone(), None);
-        } else {
-            journal.lazy.remove(topic);
-            let topic = topic.clone();
-            journal.record(Change::Unretain { topic });
+            return self.put_off(topic.clone(), None, now);
+        }
+        journal.lazy.remove(topic);
+        let topic = topic.clone();
+        journal.record(Change::Unretain { topic });
+    }
+
+    /// Nobody has an acknowledgement for it: the last one of a while is enough.
+    fn put_off(&mut self, topic: ByteString, message: Option<Arc<Message>>, now: Instant) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let first = journal.lazy.is_empty();
+        let due = now + journal.rhythm;
+        journal.lazy.insert(topic, message);
+        if first {
+            self.arm(due, Timer::Flush);
+        }
+    }
+
+    /// Everything that is to outlive the process, as it is now: for a store that has lost something.
+    pub(crate) fn snapshot(&mut self, now: Instant) -> Vec<Change> {
+        let Some(mut journal) = self.journal.take() else {
+            return Vec::new();
+        };
+        let rest = std::mem::take(&mut journal.pending);
+        self.journal = Some(journal);
+        for message in self.retained_messages().collect::<Vec<_>>() {
+            self.note(Change::Retain { message });
+        }
+        let keys: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.note_session(key, now);
+        }
+        let journal = self.journal.as_mut();
+        journal.map_or(Vec::new(), |journal| {
+            std::mem::replace(&mut journal.pending, rest)
+        })
+    }
+
+    fn note(&mut self, change: Change) {
+        if let Some(journal) = &mut self.journal {
+            journal.pending.push(change);
+        }
+    }
+
+    fn note_session(&mut self, key: Key, now: Instant) {
+        if !self.sessions[key].stored {
+            return;
+        }
+        self.record_session(key, now);
+        let session = &self.sessions[key];
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let client = &session.client;
+        for (filter, subscription) in &session.subscriptions {
+            journal.record(Change::Subscribe {
+                client: client.clone(),
+                filter: filter.clone(),
+                options: subscription.options,
+            });
+        }
+        for flight in &session.flights {
+            if let Some(waiting) = &flight.waiting {
+                journal.queue(client, waiting);
+            } else {
+                // Its message is not needed any more, but its row must be there.
+                let message = Arc::new(Message::empty());
+                journal.record(Change::Queue {
+                    client: client.clone(),
+                    seq: flight.seq,
+                    message,
+                    qos: flight.qos,
+                    retain: false,
+                    ids: Vec::new(),
+                });
+            }
+            journal.sent(client, flight.seq, flight.id, flight.released);
+        }
+        for waiting in session
+            .queue
+            .iter()
+            .filter(|waiting| waiting.qos != Qos::AtMostOnce)
+        {
+            journal.queue(client, waiting);
+        }
+        let received: Vec<_> = session
+            .received
+            .iter()
+            .map(|(id, message)| (*id, message.clone()))
+            .collect();
+        for (id, message) in received {
+            if let Some(id) = NonZeroU16::new(id) {
+                self.record_received(key, id, &message);
+            }
         }
     }
 }

@@ -62,7 +62,8 @@ pub(crate) enum Flow {
 pub(crate) struct Settings {
     pub(crate) zero_length_clientid: bool,
     pub(crate) auto_id_prefix: String,
-    pub(crate) max_packet: usize,
+    /// The longest packet, where clients are told.
+    pub(crate) told_packet: Option<u32>,
     pub(crate) message_size: usize,
     pub(crate) max_inflight: u16,
     pub(crate) max_queued: usize,
@@ -88,7 +89,9 @@ impl From<&Config> for Settings {
         Settings {
             zero_length_clientid: config.allow_zero_length_clientid,
             auto_id_prefix: config.auto_id_prefix.clone(),
-            max_packet: config.max_packet_size,
+            told_packet: config
+                .max_packet_size
+                .map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
             message_size: config.message_size_limit,
             max_inflight: config.max_inflight_messages,
             max_queued: config.max_queued_messages,
@@ -119,6 +122,10 @@ enum Timer {
     Forget(Key),
     /// A session that is behind has been waited for long enough.
     Patience(Key),
+    /// Retained messages that are too old are to be forgotten.
+    Sweep,
+    /// What was put off is to be handed to the store.
+    Flush,
     /// The `$SYS` topics are due.
     Sys,
 }
@@ -147,6 +154,8 @@ pub(crate) struct Hub {
     grants: Option<Rules>,
     stats: Stats,
     sys: sys::Sys,
+    /// Whether a `Timer::Sweep` is under way.
+    sweeping: bool,
     scratch: Scratch,
     hits: Vec<publish::Hit>,
 }
@@ -156,6 +165,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, now: Instant) -> Hub {
         Hub {
             sys: sys::Sys::new(now),
+            sweeping: false,
             settings,
             sessions: Slab::new(),
             clients: HashMap::new(),
@@ -175,8 +185,13 @@ impl Hub {
         }
     }
 
-    /// Who published what is retained must still be allowed to, by these rules.
+    /// From now on these rules hold, for those who are connected as well.
     pub(crate) fn rule(&mut self, grants: Rules) {
+        for (_, session) in &mut self.sessions {
+            if !matches!(session.endpoint, Endpoint::Local(_)) {
+                session.grants = grants(session.user.as_deref(), &session.client);
+            }
+        }
         self.grants = Some(grants);
     }
 
@@ -209,10 +224,10 @@ impl Hub {
             Packet::Publish(publish) => return self.published(key, publish, now),
             Packet::Puback(id) => self.puback(key, id, now)?,
             Packet::Pubrec(id, code) => self.pubrec(key, id, code, now)?,
-            Packet::Pubrel(id) => self.pubrel(key, id),
+            Packet::Pubrel(id) => return Ok(self.pubrel(key, id, now)),
             Packet::Pubcomp(id) => self.pubcomp(key, id, now)?,
             Packet::Subscribe { id, filters } => self.subscribe(key, id, filters, now)?,
-            Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters),
+            Packet::Unsubscribe { id, filters } => self.unsubscribe(key, id, filters)?,
             Packet::Pingreq => self.say(key, |outlet, out| outlet.encoder.pingresp(out)),
             Packet::Disconnect { code, expiry } => {
                 self.disconnect(seat, code, expiry, now)?;
@@ -292,7 +307,7 @@ impl Hub {
     pub(crate) fn close_all(&mut self, code: u8, why: &'static str) {
         for (_, session) in &self.sessions {
             match &session.endpoint {
-                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, None),
+                Endpoint::Net(connection) => connection.outlet.close(End { code, why }, false),
                 Endpoint::Local(inbox) => inbox.close(),
                 Endpoint::Away => {}
             }

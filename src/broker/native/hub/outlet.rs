@@ -54,11 +54,13 @@ impl Outlet {
     }
 
     /// The connection is to end when all that waits has been written, with a DISCONNECT where the version has one.
-    pub(super) fn close(&self, end: End, why: Option<&'static str>) {
+    pub(super) fn close(&self, end: End, mute: bool) {
         let mut state = self.lock();
         if state.end.is_none() {
             state.end = Some(end);
-            self.encoder.disconnect(end.code, why, &mut state.out);
+            if !mute {
+                self.encoder.disconnect(end.code, &mut state.out);
+            }
         }
         state.wake();
     }

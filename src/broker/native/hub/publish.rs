@@ -5,7 +5,7 @@ use super::super::wire::{Ack, Fault, Publish, reason};
 use super::retained::Kept;
 use super::session::{Endpoint, Share};
 use super::tree::{Found, Group};
-use super::{Flow, Hub, Key, filter};
+use super::{Flow, Hub, Key, Timer, filter};
 use crate::broker::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -22,6 +22,13 @@ pub(crate) struct Routed {
     pub(crate) held_by: Option<Key>,
 }
 
+impl Routed {
+    /// What the publisher is to do.
+    pub(super) fn flow(self) -> Flow {
+        self.held_by.map_or(Flow::On, Flow::Hold)
+    }
+}
+
 /// A subscription that a message is for.
 #[derive(Debug, Clone)]
 pub(super) struct Hit {
@@ -29,6 +36,8 @@ pub(super) struct Hit {
     pub(super) qos: Qos,
     pub(super) as_published: bool,
     pub(super) id: Option<NonZeroU32>,
+    /// Whether it is delivered for itself, though others of the session match, too.
+    pub(super) apart: bool,
     pub(super) share: Option<Arc<Share>>,
 }
 
@@ -72,87 +81,91 @@ impl Hub {
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         let topic = self.named(key, &publish)?;
         if publish.qos as u8 > self.settings.max_qos {
-            let (code, what) = (
+            return Err(Fault::new(
                 reason::QOS_NOT_SUPPORTED,
                 "a quality of service that is not allowed",
-            );
-            return Err(Fault { code, what });
+            ));
         }
         if publish.retain && !self.settings.retain {
-            let (code, what) = (reason::RETAIN_NOT_SUPPORTED, "nothing is retained here");
-            return Err(Fault { code, what });
+            return Err(Fault::new(
+                reason::RETAIN_NOT_SUPPORTED,
+                "nothing is retained here",
+            ));
         }
         if !filter::topic_has_few_levels(&topic) {
-            let (code, what) = (reason::TOPIC_NAME_INVALID, "the topic has too many levels");
-            return Err(Fault { code, what });
+            return Err(Fault::protocol("the topic has too many levels"));
         }
-        let session = &mut self.sessions[key];
         if let (Some(id), Qos::ExactlyOnce) = (publish.id, publish.qos) {
-            if session.received.contains(&id.get()) {
+            let received = &self.sessions[key].received;
+            if received.contains_key(&id.get()) {
                 // It has come again: it was taken the first time (section 4.3.3).
                 self.acknowledge(key, Ack::Pubrec, id, reason::SUCCESS);
                 return Ok(Flow::On);
             }
-            if session.received.len() >= self.settings.max_inflight.into() {
-                let (code, what) = (
-                    reason::RECEIVE_MAXIMUM_EXCEEDED,
-                    "more unacknowledged messages than are allowed",
-                );
-                return Err(Fault { code, what });
+            if received.len() >= self.settings.max_inflight.into() {
+                let what = "more unacknowledged messages than are allowed";
+                return Err(Fault::new(reason::RECEIVE_MAXIMUM_EXCEEDED, what));
             }
         }
-        let (code, routed) = self.route(key, topic, &publish, now);
-        let Some(id) = publish.id else {
-            return Ok(routed.held_by.map_or(Flow::On, Flow::Hold));
-        };
-        let kind = if publish.qos == Qos::ExactlyOnce {
-            Ack::Pubrec
-        } else {
-            Ack::Puback
-        };
-        // A refused message is done with: its packet id is free.
-        if kind == Ack::Pubrec && code < 0x80 {
-            self.sessions[key].received.insert(id.get());
-            self.record_received(key, id);
-        }
-        self.acknowledge(key, kind, id, code);
-        Ok(routed.held_by.map_or(Flow::On, Flow::Hold))
-    }
-
-    /// Publishes what may be published; the reason code for the acknowledgement.
-    fn route(&mut self, key: Key, topic: ByteString, publish: &Publish, now: Instant) -> (u8, Routed) {
-        let session = &self.sessions[key];
-        let refused = |code| (code, Routed::default());
-        let too_large = self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size;
-        if too_large {
-            self.stats.dropped += 1;
-            return refused(reason::QUOTA_EXCEEDED);
-        }
-        // Only the broker speaks there.
-        if topic.starts_with("$SYS/") {
-            return refused(reason::NOT_AUTHORIZED);
-        }
-        if !session.grants.may_publish(session.below_mount(&topic)) {
-            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
-            return refused(reason::NOT_AUTHORIZED);
-        }
+        let refused = self.refusal(key, &topic, &publish);
         let message = Message {
             topic,
-            payload: publish.payload.clone(),
+            payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
             expires: publish
                 .expiry
                 .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into()))),
-            properties: publish.properties.clone(),
+            properties: publish.properties,
         };
-        let routed = self.publish(message, Some(key), now);
-        let code = if routed.matched {
-            reason::SUCCESS
-        } else {
-            reason::NO_MATCHING_SUBSCRIBERS
+        let (code, routed) = match (refused, publish.qos, publish.id) {
+            (Some(code), ..) => (code, Routed::default()),
+            (None, Qos::ExactlyOnce, Some(id)) => {
+                // It is delivered when it is released (section 4.3.3, method A).
+                let message = Publication::new(message).share();
+                self.record_received(key, id, &message);
+                self.sessions[key].received.insert(id.get(), message);
+                (reason::SUCCESS, Routed::default())
+            }
+            (None, ..) => {
+                let routed = self.publish(message, Some(key), now);
+                let nobody = !routed.matched;
+                let code = if nobody {
+                    reason::NO_MATCHING_SUBSCRIBERS
+                } else {
+                    reason::SUCCESS
+                };
+                (code, routed)
+            }
         };
-        (code, routed)
+        if let Some(id) = publish.id {
+            let kind = if publish.qos == Qos::ExactlyOnce {
+                Ack::Pubrec
+            } else {
+                Ack::Puback
+            };
+            self.acknowledge(key, kind, id, code);
+        }
+        Ok(routed.flow())
+    }
+
+    /// Why a message is not taken, by the reason code for its acknowledgement.
+    fn refusal(&mut self, key: Key, topic: &str, publish: &Publish) -> Option<u8> {
+        let session = &self.sessions[key];
+        if self.settings.message_size != 0 && publish.payload.len() > self.settings.message_size {
+            self.stats.dropped += 1;
+            return Some(reason::PACKET_TOO_LARGE);
+        }
+        // Only the broker speaks there; but for those that bridge two brokers, and tell so.
+        let system = topic.starts_with("$SYS/") && !filter::matches("$SYS/broker/connection/+/state", topic);
+        if system || topic.starts_with("$share/") {
+            return Some(reason::NOT_AUTHORIZED);
+        }
+        if !session.grants.may_publish(session.below_mount(topic)) {
+            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
+            return Some(reason::NOT_AUTHORIZED);
+        }
+        None
     }
 
     /// The topic of a PUBLISH, which an alias may stand for (MQTT 5 section 3.3.2.3.4).
@@ -167,10 +180,7 @@ impl Hub {
             return Ok(whole);
         };
         let at = usize::from(alias.get());
-        let invalid = |what| Fault {
-            code: reason::TOPIC_ALIAS_INVALID,
-            what,
-        };
+        let invalid = |what| Fault::new(reason::TOPIC_ALIAS_INVALID, what);
         if at > most {
             return Err(invalid("a topic alias above the maximum"));
         }
@@ -194,22 +204,22 @@ impl Hub {
     pub(crate) fn publish(&mut self, message: Message, from: Option<Key>, now: Instant) -> Routed {
         let mut publication = Publication::new(message);
         if publication.message.retain && self.settings.retain {
-            self.retain(&mut publication, from);
+            self.retain(&mut publication, from, now);
         }
         let mut hits = std::mem::take(&mut self.hits);
-        self.hit(&publication.message.topic, from, &mut hits);
         let mut routed = Routed {
-            matched: !hits.is_empty(),
+            matched: self.hit(&publication.message.topic, from, &mut hits),
             held_by: None,
         };
         if hits.len() > 1 {
-            // Subscriptions of one session that overlap become one delivery (section 3.3.4).
-            hits.sort_by_key(|hit| (hit.key, hit.share.is_some()));
+            // Subscriptions of one session that overlap become one delivery for clients before MQTT 5; a client of
+            // MQTT 5 gets one for each, with its identifier (section 3.3.4 leaves the choice).
+            hits.sort_by_key(|hit| (hit.key, hit.apart));
         }
         self.scratch.begin();
         let mut rest = hits.as_slice();
         while let Some(first) = rest.first() {
-            let same = |hit: &Hit| hit.key == first.key && hit.share.is_none() && first.share.is_none();
+            let same = |hit: &Hit| hit.key == first.key && !hit.apart && !first.apart;
             let count = 1 + rest[1..].iter().take_while(|hit| same(hit)).count();
             let (these, others) = rest.split_at(count);
             rest = others;
@@ -223,17 +233,20 @@ impl Hub {
         routed
     }
 
-    /// Finds who is subscribed to a topic.
-    fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) {
+    /// Finds who is subscribed to a topic; says whether somebody is, be it one who does not want it from itself.
+    fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) -> bool {
         let sessions = &self.sessions;
+        let mut any = false;
         self.tree.matches(topic, |found| match found {
             Found::One(sub) => {
+                any = true;
                 if !(sub.options.no_local && from == Some(sub.key)) {
                     hits.push(Hit {
                         key: sub.key,
                         qos: sub.options.qos,
                         as_published: sub.options.retain_as_published,
                         id: sub.options.id,
+                        apart: sub.apart,
                         share: None,
                     });
                 }
@@ -255,6 +268,7 @@ impl Hub {
                         qos: sub.options.qos,
                         as_published: sub.options.retain_as_published,
                         id: sub.options.id,
+                        apart: true,
                         share: Some(Arc::new(Share {
                             group: group.name.clone(),
                             filter: ByteString::new(),
@@ -263,14 +277,15 @@ impl Hub {
                 }
             }
         });
+        any || !hits.is_empty()
     }
 
     /// Keeps a message for those who subscribe later, or clears the one that is kept.
-    fn retain(&mut self, publication: &mut Publication, from: Option<Key>) {
+    fn retain(&mut self, publication: &mut Publication, from: Option<Key>, now: Instant) {
         if publication.message.payload.is_empty() {
             let topic = publication.message.topic.clone();
             if self.retained.clear(&topic) {
-                self.record_unretained(&topic, publication.message.qos);
+                self.record_unretained(&topic, publication.message.qos, now);
             }
             return;
         }
@@ -284,9 +299,31 @@ impl Hub {
             source,
         };
         if self.retained.set(kept, self.settings.max_retained) {
-            self.record_retained(&message);
+            self.record_retained(&message, now);
+            if message.expires.is_some() && !self.sweeping {
+                self.sweeping = true;
+                self.arm(now + SWEEP, Timer::Sweep);
+            }
         } else {
             self.stats.not_retained += 1;
+        }
+    }
+}
+
+/// How long a retained message that is too old may take up room: nobody is given it meanwhile.
+const SWEEP: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Forgets retained messages that are too old.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let mut old = Vec::new();
+        self.retained.expire(now, |topic| old.push(topic.clone()));
+        for topic in old {
+            self.record_unretained(&topic, Qos::AtMostOnce, now);
+        }
+        if self.retained.iter().any(|kept| kept.message.expires.is_some()) {
+            self.sweeping = true;
+            self.arm(now + SWEEP, Timer::Sweep);
         }
     }
 }

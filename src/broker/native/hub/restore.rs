@@ -3,6 +3,7 @@
 use super::super::message::Message;
 use super::super::store::{Loaded, LoadedMessage, LoadedSession};
 use super::filter;
+use super::journal::RECEIVED;
 use super::retained::Kept;
 use super::session::{Endpoint, FOR_EVER, Flight, Session, Subscription, Waiting};
 use super::{Hub, Timer};
@@ -31,7 +32,6 @@ impl Hub {
         session.user = loaded.record.user;
         session.expiry = loaded.record.expiry;
         session.stored = true;
-        session.received = loaded.received.into_iter().collect();
         let away = loaded.record.away.unwrap_or_default();
         session.away_since = now.checked_sub(away).or(Some(now));
         for LoadedMessage {
@@ -43,17 +43,30 @@ impl Hub {
             sent,
         } in loaded.queue
         {
+            if seq & RECEIVED != 0 {
+                // One that was released before its end was written is not to come again.
+                let id = (seq & 0xffff) as u16;
+                if loaded.received.contains(&id) {
+                    session.received.insert(id, message);
+                }
+                continue;
+            }
             session.seq_from(seq);
+            let id = sent.and_then(|(id, _)| NonZeroU16::new(id));
+            if let Some(id) = id {
+                session.uses_id(id);
+            }
             let waiting = Waiting {
                 message,
                 qos,
                 retain,
                 ids,
+                id,
                 seq,
                 share: None,
             };
-            match sent.and_then(|(id, released)| Some((NonZeroU16::new(id)?, released))) {
-                Some((id, released)) => session.flights.push_back(Flight {
+            match id.zip(sent) {
+                Some((id, (_, released))) => session.flights.push_back(Flight {
                     id,
                     released: released && qos == Qos::ExactlyOnce,
                     qos,

@@ -68,7 +68,8 @@ impl Retained {
         });
     }
 
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.kept.len()
     }
 

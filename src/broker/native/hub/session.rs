@@ -30,8 +30,8 @@ pub(super) struct Session {
     pub(super) queue: Queue,
     /// Messages on their way, in the order in which they were sent.
     pub(super) flights: VecDeque<Flight>,
-    /// Packet ids of QoS 2 messages that have come and are not released yet.
-    pub(super) received: HashSet<u16>,
+    /// QoS 2 messages that have come and are not released yet, by their packet ids.
+    pub(super) received: HashMap<u16, Arc<Message>>,
     /// Retained messages that are still to be sent.
     pub(super) cursors: VecDeque<Cursor>,
     pub(super) will: Option<Will>,
@@ -45,12 +45,21 @@ pub(super) struct Session {
     pub(super) endpoint: Endpoint,
     /// Publishers wait for it.
     pub(super) pressure: Pressure,
+    /// It is over, but for its will, which is due later.
+    pub(super) ghost: bool,
+    /// Whether the client has said how long its session is to be kept.
+    pub(super) expiry_said: bool,
     /// Whether the store knows of it.
     pub(super) stored: bool,
     pub(super) drops: Run,
+    /// Packet ids of messages that wait, or are on their way.
+    ids: HashSet<u16>,
     next_id: u16,
     next_seq: u64,
 }
+
+/// More packet ids are never in use at once: what waits beyond has none yet.
+const MOST_IDS: usize = 60_000;
 
 /// Where a session's messages go.
 #[derive(Debug)]
@@ -96,6 +105,8 @@ pub(super) struct Waiting {
     pub(super) qos: Qos,
     pub(super) retain: bool,
     pub(super) ids: Vec<NonZeroU32>,
+    /// Its packet id, given when it begins to wait; none with QoS 0.
+    pub(super) id: Option<NonZeroU16>,
     /// Its number in the session, by which the store knows it.
     pub(super) seq: u64,
     /// The filter and group of a shared subscription: another member may take it over.
@@ -259,7 +270,7 @@ impl Session {
             subscriptions: HashMap::new(),
             queue: Queue::default(),
             flights: VecDeque::new(),
-            received: HashSet::new(),
+            received: HashMap::new(),
             cursors: VecDeque::new(),
             will: None,
             mount: None,
@@ -268,8 +279,11 @@ impl Session {
             forget_due: None,
             endpoint,
             pressure: Pressure::default(),
+            ghost: false,
+            expiry_said: true,
             stored: false,
             drops: Run::default(),
+            ids: HashSet::new(),
             next_id: 0,
             next_seq: 0,
         }
@@ -311,14 +325,31 @@ impl Session {
         matches!(self.endpoint, Endpoint::Away)
     }
 
-    /// A packet id that is not in use. There is one: fewer than 65,535 messages are ever on their way.
-    pub(super) fn free_id(&mut self) -> NonZeroU16 {
+    /// A packet id that is not in use, if not too many are.
+    pub(super) fn free_id(&mut self) -> Option<NonZeroU16> {
+        if self.ids.len() >= MOST_IDS {
+            return None;
+        }
         loop {
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-            if let Some(id) = NonZeroU16::new(self.next_id)
-                && !self.flights.iter().any(|flight| flight.id == id)
-            {
-                return id;
+            if self.ids.insert(self.next_id) {
+                return NonZeroU16::new(self.next_id);
+            }
+        }
+    }
+
+    /// This packet id is in use, or was: numbers go on behind it.
+    pub(super) fn uses_id(&mut self, id: NonZeroU16) {
+        self.ids.insert(id.get());
+        self.next_id = self.next_id.max(id.get());
+    }
+
+    /// A packet id is free again.
+    pub(super) fn frees_id(&mut self, id: Option<NonZeroU16>) {
+        if let Some(id) = id {
+            self.ids.remove(&id.get());
+            if self.ids.is_empty() && self.ids.capacity() > 1024 {
+                self.ids.shrink_to(64);
             }
         }
     }
@@ -339,6 +370,7 @@ impl Session {
         if !is(&self.flights[at]) {
             return None;
         }
+        self.frees_id(Some(id));
         self.flights.remove(at)
     }
 }

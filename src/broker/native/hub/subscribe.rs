@@ -26,10 +26,14 @@ impl Hub {
                 return Err(Fault::protocol("no local on a shared subscription"));
             }
         }
-        let codes: Vec<u8> = filters
-            .iter()
-            .map(|(text, options)| {
-                self.subscribe_one(key, text, *options)
+        let parsed = parsed(filters.iter().map(|(text, _)| text))?;
+        let codes: Vec<u8> = parsed
+            .into_iter()
+            .zip(&filters)
+            .map(|(parsed, (_, options))| {
+                let parsed = parsed.ok_or(reason::TOPIC_FILTER_INVALID);
+                parsed
+                    .and_then(|parsed| self.subscribe_one(key, parsed, *options))
                     .unwrap_or_else(|code| code)
             })
             .collect();
@@ -39,11 +43,10 @@ impl Hub {
     }
 
     /// The code for the SUBACK, either way.
-    fn subscribe_one(&mut self, key: Key, text: &ByteString, options: Options) -> Result<u8, u8> {
-        let parsed = filter::parse(text, true).map_err(|_| reason::TOPIC_FILTER_INVALID)?;
+    fn subscribe_one(&mut self, key: Key, parsed: filter::Parsed, options: Options) -> Result<u8, u8> {
         let session = &self.sessions[key];
         if !session.grants.may_subscribe(&parsed.filter) {
-            tracing::debug!(client = %session.client, filter = %text.escape_debug(), "subscription refused: not allowed");
+            tracing::debug!(client = %session.client, filter = %parsed.filter.escape_debug(), "subscription refused: not allowed");
             return Err(reason::NOT_AUTHORIZED);
         }
         let whole = session.mounted(&parsed.group, &parsed.filter);
@@ -93,6 +96,7 @@ impl Hub {
         let sub = Sub {
             key,
             options: subscription.options,
+            apart: self.is_five(key),
         };
         let new = self
             .tree
@@ -110,15 +114,21 @@ impl Hub {
     }
 
     /// A client's UNSUBSCRIBE.
-    pub(super) fn unsubscribe(&mut self, key: Key, id: NonZeroU16, filters: Vec<ByteString>) {
-        let codes: Vec<u8> = filters
+    pub(super) fn unsubscribe(
+        &mut self,
+        key: Key,
+        id: NonZeroU16,
+        filters: Vec<ByteString>,
+    ) -> Result<(), Fault> {
+        let codes: Vec<u8> = parsed(filters.iter())?
             .iter()
-            .map(|text| match filter::parse(text, true) {
-                Ok(parsed) => self.unsubscribe_one(key, &parsed),
-                Err(_) => reason::TOPIC_FILTER_INVALID,
+            .map(|parsed| match parsed {
+                Some(parsed) => self.unsubscribe_one(key, parsed),
+                None => reason::TOPIC_FILTER_INVALID,
             })
             .collect();
         self.say(key, |outlet, out| outlet.encoder.unsuback(id, &codes, out));
+        Ok(())
     }
 
     fn unsubscribe_one(&mut self, key: Key, parsed: &filter::Parsed) -> u8 {
@@ -163,4 +173,16 @@ impl Hub {
             _ => true,
         }
     }
+}
+
+/// Takes the filters of a packet apart; `None` for a group that is none. MQTT-4.7.1 says what a filter is: another thing
+/// is a malformed packet.
+fn parsed<'a>(texts: impl Iterator<Item = &'a ByteString>) -> Result<Vec<Option<filter::Parsed>>, Fault> {
+    texts
+        .map(|text| match filter::parse(text, true) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(filter::Invalid::Group) => Ok(None),
+            Err(filter::Invalid::Filter) => Err(Fault::malformed("a filter that is none")),
+        })
+        .collect()
 }

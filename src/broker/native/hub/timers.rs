@@ -36,6 +36,11 @@ impl Hub {
                         session.pressure.release();
                     }
                 }
+                Timer::Sweep => {
+                    self.sweeping = false;
+                    self.sweep(now);
+                }
+                Timer::Flush => self.flush_lazy(),
                 Timer::Sys => self.publish_sys(now),
             }
         }

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 pub(super) struct Sub {
     pub(super) key: Key,
     pub(super) options: Options,
+    /// Whether messages come for it alone, though other subscriptions of the session match.
+    pub(super) apart: bool,
 }
 
 /// The subscribers that share one filter under one name: each message goes to one of them.
@@ -249,6 +251,7 @@ mod tests {
         Sub {
             key,
             options: Options::default(),
+            apart: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! connection's own [`Incoming::handshake`], in its own task and within its own time.
 
 mod accept;
+mod chain;
 mod name;
 mod stream;
 mod tls;
@@ -20,6 +21,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+#[cfg(test)]
+use std::time::Duration;
 use stream::Plain;
 
 /// A bound listener. Its address is free again when it is dropped; a Unix socket's file goes then, too.
@@ -67,6 +70,15 @@ impl Socket {
             && let Some(websocket) = &mut welcome.websocket
         {
             websocket.limit(packet);
+        }
+    }
+
+    /// Looks at the TLS files with every connection.
+    #[cfg(test)]
+    fn look_always(&mut self) {
+        let welcome = Arc::get_mut(&mut self.welcome);
+        if let Some(tls) = welcome.and_then(|welcome| welcome.tls.as_mut()) {
+            tls.look = Duration::ZERO;
         }
     }
 

@@ -21,18 +21,6 @@ pub(crate) enum Stream {
     SecureWebsocket(Box<Websocket<Secure>>),
 }
 
-impl Stream {
-    /// Writes what the socket takes at once; `WouldBlock` where it takes nothing, and always where something
-    /// stands between MQTT and the socket: then `poll_write` is the way.
-    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(Plain::Tcp(socket)) => socket.try_write(bytes),
-            Stream::Plain(Plain::Unix(socket)) => socket.try_write(bytes),
-            _ => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
 /// A socket.
 #[derive(Debug)]
 pub(crate) enum Plain {

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Files {
     tls: Tls,
     alpn: &'static [u8],
-    look: Duration,
+    pub(super) look: Duration,
     now: Mutex<Now>,
 }
 
@@ -134,7 +134,10 @@ fn stamps(tls: &Tls) -> Vec<Option<Stamp>> {
 
 /// A server with what the files say.
 fn server(tls: &Tls, alpn: &[u8]) -> Result<Arc<ServerConfig>, StartError> {
-    let certificates: Vec<CertificateDer<'static>> = all("certificate", &tls.certfile)?;
+    let mut certificates: Vec<CertificateDer<'static>> = all("certificate", &tls.certfile)?;
+    if let Some(path) = &tls.cafile {
+        super::chain::complete(&mut certificates, &all(AUTHORITY, path)?);
+    }
     let key = PrivateKeyDer::from_pem_file(&tls.keyfile)
         .map_err(|error| fault("key", &tls.keyfile, unreadable("key", error)))?;
     let provider = Arc::new(ring::default_provider());
@@ -159,13 +162,14 @@ fn server(tls: &Tls, alpn: &[u8]) -> Result<Arc<ServerConfig>, StartError> {
     Ok(Arc::new(server))
 }
 
+const AUTHORITY: &str = "authority's certificate";
+
 /// Who looks at the clients' certificates.
 fn clients(
     tls: &Tls,
     cafile: &Path,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, StartError> {
-    const AUTHORITY: &str = "authority's certificate";
     const REVOKED: &str = "revocation list";
     let mut roots = RootCertStore::empty();
     for certificate in all::<CertificateDer<'static>>(AUTHORITY, cafile)? {

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::http::header::{
@@ -83,7 +84,6 @@ impl Upgrade {
 struct Answer<'a>(&'a Upgrade);
 
 impl Callback for Answer<'_> {
-    #[expect(clippy::result_large_err, reason = "the crate's own type")]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         let path = request.uri().path().trim_start_matches('/');
         if self.0.path.as_ref().is_some_and(|ours| ours != path) {
@@ -221,11 +221,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Websocket<S> {
 
 /// How reading ends: a client that is gone without a close frame is gone.
 fn end(error: Error) -> io::Result<()> {
-    use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ResetWithoutClosingHandshake) => {
-            Ok(())
-        }
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ok(()),
         error => Err(fault(error)),
     }
 }
@@ -233,7 +232,9 @@ fn end(error: Error) -> io::Result<()> {
 fn fault(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
-        Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
+        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::SendAfterClosing) => {
+            io::ErrorKind::BrokenPipe.into()
+        }
         Error::Http(response) => {
             let why = response.body().as_deref().map(String::from_utf8_lossy);
             let why = why.unwrap_or_default();

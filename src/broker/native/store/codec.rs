@@ -1,8 +1,7 @@
-//! Bytes for what has no column of its own: properties, wills, subscription identifiers.
+//! Bytes for what has no column of its own: wills, subscription identifiers.
 //!
 //! A number is little-endian; bytes come behind their length; what may be absent comes behind a 0 or 1.
 
-use super::super::message::Properties;
 use super::super::wire::Will;
 use crate::broker::Qos;
 use bytes::Bytes;
@@ -36,18 +35,6 @@ pub(super) fn ids(bytes: &[u8]) -> Option<Vec<NonZeroU32>> {
     rest.is_empty().then(|| ids.collect())?
 }
 
-pub(super) fn pack_properties(properties: &Properties) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_properties(&mut out, properties);
-    out
-}
-
-pub(super) fn properties(bytes: &[u8]) -> Option<Properties> {
-    let mut from = Reader(bytes);
-    let properties = from.properties()?;
-    from.0.is_empty().then_some(properties)
-}
-
 pub(super) fn pack_will(will: &Will) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(will.delay.to_le_bytes());
@@ -57,10 +44,7 @@ pub(super) fn pack_will(will: &Will) -> Vec<u8> {
     out.push(will.retain.into());
     out.push(will.expiry.is_some().into());
     out.extend(will.expiry.unwrap_or(0).to_le_bytes());
-    out.push(will.properties.is_some().into());
-    if let Some(properties) = &will.properties {
-        put_properties(&mut out, properties);
-    }
+    put_some(&mut out, will.properties.as_deref());
     out
 }
 
@@ -77,10 +61,7 @@ pub(super) fn will(bytes: &[u8]) -> Option<Will> {
             let expiry = from.number()?;
             there.then_some(expiry)
         },
-        properties: match from.flag()? {
-            true => Some(Box::new(from.properties()?)),
-            false => None,
-        },
+        properties: if from.flag()? { Some(from.bytes()?) } else { None },
     };
     from.0.is_empty().then_some(will)
 }
@@ -95,30 +76,6 @@ fn put_some(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     out.push(bytes.is_some().into());
     if let Some(bytes) = bytes {
         put(out, bytes);
-    }
-}
-
-fn put_properties(out: &mut Vec<u8>, properties: &Properties) {
-    out.push(properties.utf8_payload.into());
-    put_some(
-        out,
-        properties
-            .content_type
-            .as_ref()
-            .map(|text| text.as_bytes().as_ref()),
-    );
-    put_some(
-        out,
-        properties
-            .response_topic
-            .as_ref()
-            .map(|text| text.as_bytes().as_ref()),
-    );
-    put_some(out, properties.correlation_data.as_deref());
-    out.extend((properties.user.len() as u32).to_le_bytes());
-    for (name, value) in &properties.user {
-        put(out, name.as_bytes());
-        put(out, value.as_bytes());
     }
 }
 
@@ -155,24 +112,6 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<ByteString> {
         ByteString::try_from(self.bytes()?).ok()
     }
-
-    fn properties(&mut self) -> Option<Properties> {
-        let utf8_payload = self.flag()?;
-        let content_type = if self.flag()? { Some(self.text()?) } else { None };
-        let response_topic = if self.flag()? { Some(self.text()?) } else { None };
-        let correlation_data = if self.flag()? { Some(self.bytes()?) } else { None };
-        let mut user = Vec::new();
-        for _ in 0..self.number()? {
-            user.push((self.text()?, self.text()?));
-        }
-        Some(Properties {
-            utf8_payload,
-            content_type,
-            response_topic,
-            correlation_data,
-            user,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -186,9 +125,6 @@ mod tests {
         fn what_is_packed_comes_out_again(will in some::will()) {
             let packed = pack_will(&will);
             prop_assert_eq!(super::will(&packed), Some(will.clone()));
-            if let Some(properties) = will.properties {
-                prop_assert_eq!(super::properties(&pack_properties(&properties)), Some(*properties));
-            }
             // Nothing shorter is taken for one.
             prop_assert_eq!(super::will(&packed[..packed.len() - 1]), None);
         }
@@ -196,7 +132,6 @@ mod tests {
         #[test]
         fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = super::will(&bytes);
-            let _ = super::properties(&bytes);
             let _ = super::ids(&bytes);
         }
     }

@@ -512,7 +512,10 @@ fn columns<'a>(row: &'a Row<'_>, from: usize) -> Result<Columns<'a>, FileError> 
             .map_err(|_| damaged("a payload is none"))?,
         flags: row.get(from + 2)?,
         expires: row.get(from + 3)?,
-        properties: row.get(from + 4)?,
+        properties: row
+            .get_ref(from + 4)?
+            .as_blob_or_null()
+            .map_err(|_| damaged("properties"))?,
     })
 }
 

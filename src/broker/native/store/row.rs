@@ -55,7 +55,7 @@ pub(super) struct Columns<'a> {
     /// The level of quality of service, and 4 for the retain flag.
     pub(super) flags: u8,
     pub(super) expires: Option<i64>,
-    pub(super) properties: Option<Vec<u8>>,
+    pub(super) properties: Option<&'a [u8]>,
 }
 
 impl<'a> Columns<'a> {
@@ -65,7 +65,7 @@ impl<'a> Columns<'a> {
             payload: &message.payload,
             flags: codec::level(message.qos) | u8::from(message.retain) << 2,
             expires: message.expires.map(|expires| wall.at(expires)),
-            properties: message.properties.as_deref().map(codec::pack_properties),
+            properties: message.properties.as_deref(),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Columns<'a> {
             .bytes(self.payload)
             .number(self.flags.into())
             .some_number(self.expires)
-            .some_bytes(self.properties.as_deref())
+            .some_bytes(self.properties)
     }
 
     /// Whether it is too old to be delivered.
@@ -83,10 +83,6 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn message(&self, wall: Wall) -> Option<Message> {
-        let properties = match &self.properties {
-            Some(bytes) => Some(Box::new(codec::properties(bytes)?)),
-            None => None,
-        };
         let left: Option<Duration> = self.expires.map(|expires| wall.until(expires));
         Some(Message {
             topic: ByteString::from(self.topic),
@@ -95,7 +91,7 @@ impl<'a> Columns<'a> {
             retain: self.flags & 4 != 0,
             // One that is too far to be told never comes.
             expires: left.and_then(|left| wall.now.checked_add(left)),
-            properties,
+            properties: self.properties.map(Bytes::copy_from_slice),
         })
     }
 }

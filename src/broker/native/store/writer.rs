@@ -155,6 +155,7 @@ impl Store {
     }
 
     /// Whether so much waits for the disk that publishers should wait, too.
+    #[cfg(test)]
     pub(crate) fn behind(&self) -> bool {
         self.shared.behind.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! Bytes of a connection to packets.
 
-use super::super::message::{Options, Properties};
-use super::{Connect, Fault, Packet, Publish, Version, Will, qos, reason, strict};
+use super::super::message::Options;
+use super::{Connect, Fault, Packet, Publish, Version, Will, qos, raw, reason, strict};
 use bytes::BytesMut;
 use bytestring::ByteString;
 use rmqtt_codec::error::DecodeError;
@@ -46,8 +46,7 @@ impl Decoder {
         };
         if head + length > self.longest {
             let what = "the packet is longer than is allowed";
-            let code = reason::PACKET_TOO_LARGE;
-            return Err(Fault { code, what });
+            return Err(Fault::new(reason::PACKET_TOO_LARGE, what));
         }
         // What can't come well is refused at its first byte, and not awaited.
         let first = bytes[0];
@@ -59,32 +58,73 @@ impl Decoder {
             bytes.reserve((head + length - bytes.len()).min(MOST_AHEAD));
             return Ok(None);
         }
+        let first = if self.version == Some(Version::V31) && matches!(first >> 4, 6 | 8 | 10) {
+            // MQTT 3.1 has DUP there; the codec knows the later versions, where it is reserved.
+            bytes[0] &= !DUP;
+            bytes[0]
+        } else {
+            first
+        };
         let body = &mut bytes[head..head + length];
         strict::check(self.version, first, body)?;
-        if self.version.is_none() {
+        let version = *self.version.get_or_insert_with(|| {
             // The name's length tells 3.1 ("MQIsdp") from the others; strict has seen that the level is there.
-            self.version = Some(match (body[1], body.get(6)) {
+            match (body[1], body.get(6)) {
                 (6, _) => Version::V31,
                 (_, Some(5)) => Version::V5,
                 _ => Version::V311,
-            });
-            strict::imply_clean_start(body);
-        }
-        let packet = if self.version == Some(Version::V5) {
-            self.five
-                .decode(bytes)
-                .map_err(fault)?
-                .map(|(packet, _)| from_five(packet))
+            }
+        });
+        let packet = if version.is_five() {
+            let seen = Seen::of(first, body)?;
+            let packet = self.five.decode(bytes).map_err(fault)?;
+            packet.map(|(packet, _)| from_five(packet, seen))
         } else {
-            self.three
-                .decode(bytes)
-                .map_err(fault)?
-                .map(|(packet, _)| from_three(packet))
+            let packet = self.three.decode(bytes).map_err(fault)?;
+            packet.map(|(packet, _)| from_three(packet))
         };
         // The whole packet was there.
         packet
             .unwrap_or(Err(Fault::malformed("the packet is shorter than it says")))
             .map(Some)
+    }
+}
+
+const DUP: u8 = 0x08;
+
+/// What is taken from a packet of MQTT 5 before the codec has it.
+#[derive(Default)]
+struct Seen {
+    /// Of a PUBLISH, or of a will.
+    message: raw::Said,
+    session_expiry: bool,
+}
+
+impl Seen {
+    fn of(first: u8, body: &mut [u8]) -> Result<Seen, Fault> {
+        match first >> 4 {
+            1 => {
+                let (own, will) = strict::connect_properties(body)?;
+                let session_expiry = raw::says_session_expiry(&body[own.clone()]);
+                let message = match will {
+                    Some(will) => raw::of_message(&mut body[will])?,
+                    None => raw::Said::default(),
+                };
+                strict::imply_clean_start(body, &own);
+                Ok(Seen {
+                    message,
+                    session_expiry,
+                })
+            }
+            3 => {
+                let range = strict::publish_properties(first, body)?;
+                Ok(Seen {
+                    message: raw::of_message(&mut body[range])?,
+                    session_expiry: false,
+                })
+            }
+            _ => Ok(Seen::default()),
+        }
     }
 }
 
@@ -107,7 +147,6 @@ fn fault(error: DecodeError) -> Fault {
     let code = match error {
         DecodeError::InvalidClientId => reason::CLIENT_ID_NOT_VALID,
         DecodeError::InvalidTopicName => reason::TOPIC_NAME_INVALID,
-        DecodeError::InvalidTopicFilter | DecodeError::ConnectReservedFlagSet => reason::PROTOCOL_ERROR,
         _ => reason::MALFORMED_PACKET,
     };
     let what = match error {
@@ -118,7 +157,7 @@ fn fault(error: DecodeError) -> Fault {
         DecodeError::UnsupportedPacketType => "reserved bits of the fixed header are set",
         _ => "the packet is malformed",
     };
-    Fault { code, what }
+    Fault::new(code, what)
 }
 
 fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
@@ -133,10 +172,10 @@ fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
             clean: connect.clean_session,
             keep_alive: connect.keep_alive,
             expiry: if connect.clean_session { 0 } else { u32::MAX },
+            expiry_said: true,
             receive_maximum: u16::MAX,
             maximum_packet: None,
             alias_maximum: 0,
-            problem_information: false,
             auth_method: None,
             user: connect.username,
             password: connect.password,
@@ -187,10 +226,14 @@ fn from_three(packet: v3::Packet) -> Result<Packet, Fault> {
     })
 }
 
-fn from_five(packet: v5::Packet) -> Result<Packet, Fault> {
+fn from_five(packet: v5::Packet, seen: Seen) -> Result<Packet, Fault> {
     Ok(match packet {
-        v5::Packet::Connect(connect) => Packet::Connect(Box::new(connect_five(*connect)?)),
-        v5::Packet::Publish(publish) => Packet::Publish(from_publish(*publish)?),
+        v5::Packet::Connect(connect) => Packet::Connect(Box::new(connect_five(*connect, seen)?)),
+        v5::Packet::Publish(publish) => Packet::Publish(Publish {
+            expiry: seen.message.expiry,
+            properties: seen.message.passed,
+            ..from_publish(*publish)?
+        }),
         v5::Packet::PublishAck(ack) => Packet::Puback(ack.packet_id),
         v5::Packet::PublishReceived(ack) => Packet::Pubrec(ack.packet_id, ack.reason_code.into()),
         v5::Packet::PublishRelease(ack) => Packet::Pubrel(ack.packet_id),
@@ -226,26 +269,20 @@ fn from_five(packet: v5::Packet) -> Result<Packet, Fault> {
     })
 }
 
-fn connect_five(connect: v5::Connect) -> Result<Connect, Fault> {
+fn connect_five(connect: v5::Connect, seen: Seen) -> Result<Connect, Fault> {
     if connect.auth_data.is_some() && connect.auth_method.is_none() {
         return Err(Fault::protocol("authentication data without a method"));
     }
     let will = connect.last_will.map(|will| {
-        let properties = boxed(Properties {
-            utf8_payload: will.is_utf8_payload.unwrap_or(false),
-            content_type: will.content_type,
-            response_topic: response(will.response_topic)?,
-            correlation_data: will.correlation_data,
-            user: will.user_properties,
-        });
+        response(&will.response_topic)?;
         Ok(Will {
             delay: will.will_delay_interval_sec.unwrap_or(0),
             topic: will.topic,
             payload: will.message,
             qos: qos(will.qos),
             retain: will.retain,
-            expiry: will.message_expiry_interval.map(NonZeroU32::get),
-            properties,
+            expiry: seen.message.expiry,
+            properties: seen.message.passed,
         })
     });
     Ok(Connect {
@@ -254,10 +291,10 @@ fn connect_five(connect: v5::Connect) -> Result<Connect, Fault> {
         clean: connect.clean_start,
         keep_alive: connect.keep_alive,
         expiry: connect.session_expiry_interval_secs,
+        expiry_said: seen.session_expiry,
         receive_maximum: connect.receive_max.map_or(u16::MAX, |maximum| maximum.get()),
         maximum_packet: connect.max_packet_size.map(NonZeroU32::get),
         alias_maximum: connect.topic_alias_max,
-        problem_information: connect.request_problem_info,
         auth_method: connect.auth_method,
         user: connect.username,
         password: connect.password,
@@ -266,7 +303,7 @@ fn connect_five(connect: v5::Connect) -> Result<Connect, Fault> {
 }
 
 fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
-    let (mut alias, mut expiry, mut properties) = (None, None, None);
+    let mut alias = None;
     if let Some(said) = publish.properties {
         if !said.subscription_ids.is_empty() {
             // MQTT-3.3.4-6.
@@ -275,17 +312,10 @@ fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
             ));
         }
         alias = said.topic_alias;
-        expiry = said.message_expiry_interval.map(NonZeroU32::get);
-        properties = boxed(Properties {
-            utf8_payload: said.is_utf8_payload,
-            content_type: said.content_type,
-            response_topic: response(said.response_topic)?,
-            correlation_data: said.correlation_data,
-            user: said.user_properties,
-        });
+        response(&said.response_topic)?;
     }
     if publish.topic.is_empty() && alias.is_none() {
-        return Err(Fault::protocol("an empty topic without an alias"));
+        return Err(Fault::malformed("an empty topic without an alias"));
     }
     Ok(Publish {
         dup: publish.dup,
@@ -295,21 +325,17 @@ fn from_publish(publish: CodecPublish) -> Result<Publish, Fault> {
         id: publish.packet_id,
         payload: publish.payload,
         alias,
-        expiry,
-        properties,
+        expiry: None,
+        properties: None,
     })
 }
 
 /// MQTT-3.3.2-14: a response topic is a topic name.
-fn response(topic: Option<ByteString>) -> Result<Option<ByteString>, Fault> {
-    match &topic {
+fn response(topic: &Option<ByteString>) -> Result<(), Fault> {
+    match topic {
         Some(topic) if topic.is_empty() || topic.contains(['+', '#', '\0']) => {
             Err(Fault::protocol("the response topic is not a topic name"))
         }
-        _ => Ok(topic),
+        _ => Ok(()),
     }
-}
-
-fn boxed(properties: Properties) -> Option<Box<Properties>> {
-    (properties != Properties::default()).then(|| Box::new(properties))
 }

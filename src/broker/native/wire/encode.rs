@@ -1,9 +1,9 @@
 //! What is said to a client, to bytes.
 
-use super::super::message::{Message, Properties};
+use super::super::message::Message;
 use super::{Ack, Connack, Version, codec_qos, reason};
 use crate::broker::Qos;
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use bytestring::ByteString;
 use rmqtt_codec::types::Publish;
 use rmqtt_codec::v5::PublishAck2Reason;
@@ -16,7 +16,6 @@ use tokio_util::codec::Encoder as _;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     version: Version,
-    problem_information: bool,
 }
 
 /// How a message goes to one receiver.
@@ -58,11 +57,8 @@ impl Scratch {
 }
 
 impl Encoder {
-    pub(crate) fn new(version: Version, problem_information: bool) -> Encoder {
-        Encoder {
-            version,
-            problem_information,
-        }
+    pub(crate) fn new(version: Version) -> Encoder {
+        Encoder { version }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -90,24 +86,15 @@ impl Encoder {
             };
             return self.three(v3::Packet::ConnectAck(ack), out);
         }
-        let packet = v5::ConnectAck {
-            session_present: ack.session_present,
-            reason_code: ack
-                .code
-                .try_into()
-                .unwrap_or(v5::ConnectAckReason::UnspecifiedError),
-            session_expiry_interval_secs: ack.expiry,
-            receive_max: ack.receive_maximum.unwrap_or(NonZeroU16::MAX),
-            max_qos: codec_qos(ack.maximum_qos),
-            max_packet_size: ack.maximum_packet,
-            assigned_client_id: ack.assigned_client.clone(),
-            topic_alias_max: ack.alias_maximum,
-            retain_available: ack.retain_available,
-            server_keepalive_sec: ack.server_keep_alive,
-            reason_string: ack.reason.map(ByteString::from_static),
-            ..v5::ConnectAck::default()
-        };
-        self.five(v5::Packet::ConnectAck(Box::new(packet)), out);
+        let mut properties = BytesMut::new();
+        connack_properties(ack, &mut properties);
+        out.put_u8(0x20);
+        // A hundred bytes at most: one for each length.
+        out.put_u8(u8::try_from(3 + properties.len()).unwrap_or(3));
+        out.put_u8(ack.session_present.into());
+        out.put_u8(ack.code);
+        out.put_u8(u8::try_from(properties.len()).unwrap_or(0));
+        out.put_slice(&properties);
     }
 
     /// The `code` of an older client's acknowledgement is left out: it has none.
@@ -142,7 +129,11 @@ impl Encoder {
             Ack::Pubrel => v5::Packet::PublishRelease(two()),
             Ack::Pubcomp => v5::Packet::PublishComplete(two()),
         };
+        let start = out.len();
         self.five(packet, out);
+        // The codec always writes the length of the properties, and knows fewer codes than there are.
+        out[start + 4] = code;
+        shorten(out, start, if code == reason::SUCCESS { 2 } else { 3 });
     }
 
     pub(crate) fn suback(&self, packet_id: NonZeroU16, codes: &[u8], out: &mut BytesMut) {
@@ -197,18 +188,16 @@ impl Encoder {
     }
 
     /// Only MQTT 5 has it: an older client's connection just ends.
-    pub(crate) fn disconnect(&self, code: u8, why: Option<&'static str>, out: &mut BytesMut) {
+    pub(crate) fn disconnect(&self, code: u8, out: &mut BytesMut) {
         if !self.version.is_five() {
             return;
         }
         let code = code
             .try_into()
             .unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
-        let mut packet = v5::Disconnect::new(code);
-        packet.reason_string = why
-            .filter(|_| self.problem_information)
-            .map(ByteString::from_static);
-        self.five(v5::Packet::Disconnect(packet), out);
+        let start = out.len();
+        self.five(v5::Packet::Disconnect(v5::Disconnect::new(code)), out);
+        shorten(out, start, 1);
     }
 
     /// Appends a PUBLISH, and says how long it is.
@@ -256,6 +245,9 @@ impl Encoder {
                 .topic
                 .slice_ref(message.topic.get(skip..).unwrap_or_default()),
         };
+        if self.version.is_five() {
+            return publish_five(message, &topic, delivery, now, out);
+        }
         let publish = Publish {
             dup: delivery.dup,
             retain: delivery.retain,
@@ -263,13 +255,51 @@ impl Encoder {
             topic,
             packet_id: delivery.id,
             payload: message.payload.clone(),
-            properties: self.version.is_five().then(|| properties(message, delivery, now)),
+            properties: None,
         };
-        if self.version.is_five() {
-            self.five(v5::Packet::Publish(Box::new(publish)), out);
-        } else {
-            self.three(v3::Packet::Publish(Box::new(publish)), out);
-        }
+        self.three(v3::Packet::Publish(Box::new(publish)), out);
+    }
+}
+
+/// Cuts a packet without properties down to `body` bytes behind its header (MQTT 5 sections 3.4.2.1 and 3.14.2.2.1).
+fn shorten(out: &mut BytesMut, start: usize, body: u8) {
+    out.truncate(start + 2 + usize::from(body));
+    out[start + 1] = body;
+}
+
+/// The properties of a CONNACK. Written here, and not by the codec, for their order: it is mosquitto's, and there are
+/// clients that compare.
+fn connack_properties(ack: &Connack, out: &mut BytesMut) {
+    if ack.alias_maximum > 0 {
+        out.put_u8(0x22);
+        out.put_u16(ack.alias_maximum);
+    }
+    if let Some(expiry) = ack.expiry {
+        out.put_u8(0x11);
+        out.put_u32(expiry);
+    }
+    if let Some(id) = &ack.assigned_client {
+        out.put_u8(0x12);
+        out.put_u16(u16::try_from(id.len()).unwrap_or(u16::MAX));
+        out.put_slice(id.as_bytes());
+    }
+    if let Some(seconds) = ack.server_keep_alive {
+        out.put_u8(0x13);
+        out.put_u16(seconds);
+    }
+    if !ack.retain_available {
+        out.put_slice(&[0x25, 0]);
+    }
+    if let Some(most) = ack.maximum_packet {
+        out.put_u8(0x27);
+        out.put_u32(most);
+    }
+    if let Some(most) = ack.receive_maximum {
+        out.put_u8(0x21);
+        out.put_u16(most.get());
+    }
+    if ack.maximum_qos != Qos::ExactlyOnce {
+        out.put_slice(&[0x24, ack.maximum_qos as u8]);
     }
 }
 
@@ -277,25 +307,62 @@ fn first_byte(delivery: Delivery<'_>) -> u8 {
     0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain)
 }
 
-fn properties(message: &Message, delivery: Delivery<'_>, now: Instant) -> v5::PublishProperties {
-    let nothing = Properties::default();
-    let said = message.properties.as_deref().unwrap_or(&nothing);
+/// A PUBLISH of MQTT 5. Written here, and not by the codec, because its properties are the publisher's, unaltered and
+/// in their order (MQTT-3.3.2-17, MQTT-3.3.2-18); before them stands what is ours.
+fn publish_five(message: &Message, topic: &str, delivery: Delivery<'_>, now: Instant, out: &mut BytesMut) {
+    let passed = message.properties.as_deref().unwrap_or_default();
     // MQTT-3.3.2-6: less the time that it has waited here. What is too old was not delivered at all.
     let left = message.expires.map(|expires| {
         let left = expires.saturating_duration_since(now);
-        let seconds = left.as_secs() + u64::from(left.subsec_millis() >= 500);
-        NonZeroU32::new(u32::try_from(seconds).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        u32::try_from(left.as_secs() + u64::from(left.subsec_millis() >= 500)).unwrap_or(u32::MAX)
     });
-    v5::PublishProperties {
-        topic_alias: delivery.alias.map(|(alias, _)| alias),
-        correlation_data: said.correlation_data.clone(),
-        message_expiry_interval: left,
-        content_type: said.content_type.clone(),
-        user_properties: said.user.clone(),
-        is_utf8_payload: said.utf8_payload,
-        response_topic: said.response_topic.clone(),
-        subscription_ids: delivery.ids.to_vec(),
+    let ids: usize = delivery.ids.iter().map(|id| 1 + variable_length(id.get())).sum();
+    let properties = delivery.alias.map_or(0, |_| 3) + ids + passed.len() + left.map_or(0, |_| 5);
+    let properties = u32::try_from(properties).unwrap_or(u32::MAX);
+    let id = delivery.id.map_or(0, |_| 2);
+    let body =
+        2 + topic.len() + id + variable_length(properties) + properties as usize + message.payload.len();
+    out.reserve(5 + body);
+    out.put_u8(first_byte(delivery));
+    put_variable(u32::try_from(body).unwrap_or(u32::MAX), out);
+    out.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
+    out.put_slice(topic.as_bytes());
+    if let Some(id) = delivery.id {
+        out.put_u16(id.get());
     }
+    put_variable(properties, out);
+    if let Some((alias, _)) = delivery.alias {
+        out.put_u8(0x23);
+        out.put_u16(alias.get());
+    }
+    for id in delivery.ids {
+        out.put_u8(0x0b);
+        put_variable(id.get(), out);
+    }
+    out.put_slice(passed);
+    if let Some(left) = left {
+        out.put_u8(0x02);
+        out.put_u32(left);
+    }
+    out.put_slice(&message.payload);
+}
+
+/// How long a variable byte integer is (MQTT 5 section 1.5.5).
+fn variable_length(value: u32) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => 4,
+    }
+}
+
+fn put_variable(mut value: u32, out: &mut BytesMut) {
+    while value >= 0x80 {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
 }
 
 /// The return code of an older CONNACK (MQTT 3.1.1 section 3.2.2.3).
@@ -305,7 +372,7 @@ fn three_code(code: u8) -> v3::ConnectAckReason {
         reason::UNSUPPORTED_VERSION => v3::ConnectAckReason::UnacceptableProtocolVersion,
         reason::CLIENT_ID_NOT_VALID => v3::ConnectAckReason::IdentifierRejected,
         reason::BAD_USER_NAME_OR_PASSWORD => v3::ConnectAckReason::BadUserNameOrPassword,
-        reason::NOT_AUTHORIZED => v3::ConnectAckReason::NotAuthorized,
+        reason::NOT_AUTHORIZED | reason::PACKET_TOO_LARGE => v3::ConnectAckReason::NotAuthorized,
         _ => v3::ConnectAckReason::ServiceUnavailable,
     }
 }

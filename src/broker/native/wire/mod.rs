@@ -5,12 +5,14 @@
 
 mod decode;
 mod encode;
+mod raw;
 mod strict;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::{Delivery, Encoder, Scratch};
+pub(crate) use strict::UNKNOWN_NEW;
 
-use super::message::{Options, Properties};
+use super::message::Options;
 use crate::broker::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -80,11 +82,11 @@ pub(crate) struct Connect {
     pub(crate) keep_alive: u16,
     /// How long the session is to outlive the connection, in seconds; `u32::MAX`: for ever.
     pub(crate) expiry: u32,
+    /// Whether the client has said so, and it isn't 0 for want of a word.
+    pub(crate) expiry_said: bool,
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet: Option<u32>,
     pub(crate) alias_maximum: u16,
-    /// Whether reason strings and user properties may be sent where no PUBLISH, CONNACK or DISCONNECT is.
-    pub(crate) problem_information: bool,
     pub(crate) auth_method: Option<ByteString>,
     pub(crate) user: Option<ByteString>,
     pub(crate) password: Option<Bytes>,
@@ -102,7 +104,8 @@ pub(crate) struct Will {
     pub(crate) retain: bool,
     /// Seconds that it may wait for a receiver.
     pub(crate) expiry: Option<u32>,
-    pub(crate) properties: Option<Box<Properties>>,
+    /// Those that go to the receivers, as they stand.
+    pub(crate) properties: Option<Bytes>,
 }
 
 /// A message that a client publishes.
@@ -118,7 +121,8 @@ pub(crate) struct Publish {
     pub(crate) alias: Option<NonZeroU16>,
     /// Seconds that it may wait for a receiver.
     pub(crate) expiry: Option<u32>,
-    pub(crate) properties: Option<Box<Properties>>,
+    /// Those that go to the receivers, as they stand.
+    pub(crate) properties: Option<Bytes>,
 }
 
 /// What is wrong with a client's bytes: its connection ends.
@@ -129,17 +133,30 @@ pub(crate) struct Fault {
     pub(crate) code: u8,
     /// What it was.
     pub(crate) what: &'static str,
+    /// Whether the connection ends without a DISCONNECT, as with mosquitto where the packet makes no sense at all.
+    pub(crate) mute: bool,
 }
 
 impl Fault {
     pub(crate) const fn malformed(what: &'static str) -> Fault {
-        let code = reason::MALFORMED_PACKET;
-        Fault { code, what }
+        Fault::new(reason::MALFORMED_PACKET, what)
     }
 
     pub(crate) const fn protocol(what: &'static str) -> Fault {
-        let code = reason::PROTOCOL_ERROR;
-        Fault { code, what }
+        Fault::new(reason::PROTOCOL_ERROR, what)
+    }
+
+    pub(crate) const fn mute(what: &'static str) -> Fault {
+        Fault {
+            code: reason::PROTOCOL_ERROR,
+            what,
+            mute: true,
+        }
+    }
+
+    pub(crate) const fn new(code: u8, what: &'static str) -> Fault {
+        let mute = false;
+        Fault { code, what, mute }
     }
 }
 
@@ -149,6 +166,7 @@ pub(crate) mod reason {
     pub(crate) const DISCONNECT_WITH_WILL: u8 = 0x04;
     pub(crate) const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
     pub(crate) const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
+    pub(crate) const UNSPECIFIED: u8 = 0x80;
     pub(crate) const MALFORMED_PACKET: u8 = 0x81;
     pub(crate) const PROTOCOL_ERROR: u8 = 0x82;
     pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;
@@ -185,7 +203,6 @@ pub(crate) struct Connack {
     pub(crate) retain_available: bool,
     /// Told where it is another than the client asked for.
     pub(crate) expiry: Option<u32>,
-    pub(crate) reason: Option<&'static str>,
 }
 
 /// An acknowledgement of a PUBLISH, or of one.

@@ -3,34 +3,35 @@
 //! Only shapes are looked at: flags, lengths that must add up, strings that must not hold NUL.
 
 use super::{Fault, Version, reason};
+use std::ops::Range;
 
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const SUBSCRIBE: u8 = 8;
 
 /// The part of a packet that is still to be read.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn byte(&mut self) -> Result<u8, Fault> {
+    pub(super) fn byte(&mut self) -> Result<u8, Fault> {
         let (first, rest) = self.0.split_first().ok_or(SHORT)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or(SHORT)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    fn binary(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn binary(&mut self) -> Result<&'a [u8], Fault> {
         let length = u16::from_be_bytes([self.byte()?, self.byte()?]);
         self.bytes(length.into())
     }
 
     /// A UTF-8 string; the codec looks at the encoding, this at the one character that is forbidden (MQTT-1.5.4-2).
-    fn string(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn string(&mut self) -> Result<&'a [u8], Fault> {
         let text = self.binary()?;
         match memchr::memchr(0, text) {
             Some(_) => Err(Fault::malformed("a string holds the character NUL")),
@@ -38,18 +39,27 @@ impl<'a> Rest<'a> {
         }
     }
 
-    fn properties(&mut self) -> Result<&'a [u8], Fault> {
-        let mut length = 0;
+    pub(super) fn properties(&mut self) -> Result<&'a [u8], Fault> {
+        let length = self.variable()?;
+        self.bytes(length)
+    }
+
+    /// A variable byte integer (MQTT 5 section 1.5.5).
+    pub(super) fn variable(&mut self) -> Result<usize, Fault> {
+        let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.byte()?;
-            length |= usize::from(byte & 0x7f) << shift;
+            value |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return self.bytes(length);
+                return Ok(value);
             }
         }
-        Err(Fault::malformed("the length of the properties is too long"))
+        Err(Fault::malformed("a number is longer than four bytes"))
     }
 }
+
+/// A version that is newer than those we know.
+pub(crate) const UNKNOWN_NEW: &str = "a version of the protocol that is newer than 5";
 
 const SHORT: Fault = Fault::malformed("the packet is shorter than what it holds");
 const TRAILING: Fault = Fault::malformed("the packet is longer than what it holds");
@@ -65,7 +75,7 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         };
     };
     match kind {
-        CONNECT => Err(Fault::protocol("a second CONNECT")),
+        CONNECT => Err(Fault::mute("a second CONNECT")),
         PUBLISH => publish(version, first, body),
         SUBSCRIBE => subscribe(version, body),
         // PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBSCRIBE: the codec looks at their flags and lengths itself; without
@@ -89,13 +99,11 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
     let mut rest = Rest(body);
     let name = rest.binary()?;
     let level = rest.byte()?;
-    let unsupported = |what| Fault {
-        code: reason::UNSUPPORTED_VERSION,
-        what,
-    };
+    let unsupported = |what| Fault::new(reason::UNSUPPORTED_VERSION, what);
     let five = match (name, level) {
         (b"MQIsdp", 3) | (b"MQTT", 4) => false,
         (b"MQTT", 5) => true,
+        (b"MQTT", 6..) => return Err(unsupported(UNKNOWN_NEW)),
         (b"MQTT" | b"MQIsdp", _) => return Err(unsupported("a version of the protocol that is not known")),
         _ => return Err(Fault::protocol("the protocol is not MQTT")),
     };
@@ -115,6 +123,9 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
     if five {
         rest.properties()?;
     }
+    if level == 3 && rest.0.is_empty() {
+        return Err(Fault::new(reason::CLIENT_ID_NOT_VALID, "there is no client id"));
+    }
     rest.string()?;
     if will {
         if five {
@@ -122,9 +133,10 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
         }
         let topic = rest.string()?;
         if topic.is_empty() || topic.iter().any(|byte| matches!(byte, b'+' | b'#')) {
-            let code = reason::TOPIC_NAME_INVALID;
-            let what = "the will's topic is not a topic name";
-            return Err(Fault { code, what });
+            return Err(Fault::new(
+                reason::TOPIC_NAME_INVALID,
+                "the will's topic is not a topic name",
+            ));
         }
         rest.binary()?;
     }
@@ -146,11 +158,16 @@ fn publish(version: Version, first: u8, body: &[u8]) -> Result<(), Fault> {
     if dup && qos == 0 && version != Version::V31 {
         return Err(Fault::malformed("DUP is set on a PUBLISH with QoS 0"));
     }
-    let topic = Rest(body).binary()?;
-    if memchr::memchr3(b'+', b'#', 0, topic).is_some() {
-        let what = "the topic of a PUBLISH holds a wildcard or NUL";
-        let code = reason::TOPIC_NAME_INVALID;
-        return Err(Fault { code, what });
+    let mut rest = Rest(body);
+    let topic = rest.binary()?;
+    if memchr::memchr(0, topic).is_some() {
+        return Err(Fault::malformed("the topic of a PUBLISH holds NUL"));
+    }
+    if memchr::memchr2(b'+', b'#', topic).is_some() {
+        return Err(Fault::protocol("the topic of a PUBLISH holds a wildcard"));
+    }
+    if qos > 0 && rest.bytes(2)? == [0, 0] {
+        return Err(Fault::protocol("a PUBLISH with the packet id 0"));
     }
     Ok(())
 }
@@ -176,14 +193,42 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
 /// Offset of the flags in a CONNECT of MQTT 5 or 3.1.1, behind the name and the level.
 const FLAGS: usize = 7;
 const CLEAN: u8 = 0x02;
+const WILL: u8 = 0x04;
+
+/// Where the properties stand in a CONNECT of MQTT 5 that has been checked: its own, and those of its will.
+pub(super) fn connect_properties(body: &[u8]) -> Result<(Range<usize>, Option<Range<usize>>), Fault> {
+    let at = |rest: &Rest<'_>| body.len() - rest.0.len();
+    let mut rest = Rest(body);
+    rest.bytes(FLAGS + 3)?;
+    let own = rest.properties()?.len();
+    let own = at(&rest) - own..at(&rest);
+    rest.binary()?;
+    let will = match body.get(FLAGS) {
+        Some(flags) if flags & WILL != 0 => {
+            let length = rest.properties()?.len();
+            Some(at(&rest) - length..at(&rest))
+        }
+        _ => None,
+    };
+    Ok((own, will))
+}
+
+/// Where the properties stand in a PUBLISH of MQTT 5.
+pub(super) fn publish_properties(first: u8, body: &[u8]) -> Result<Range<usize>, Fault> {
+    let mut rest = Rest(body);
+    rest.binary()?;
+    if first & 0x06 != 0 {
+        rest.bytes(2)?;
+    }
+    let length = rest.properties()?.len();
+    let end = body.len() - rest.0.len();
+    Ok(end - length..end)
+}
 
 /// MQTT 5 lets a client leave its id empty without asking for a clean start (section 3.1.3.1); the codec does not.
 /// There is no session to go on with under an id that is yet to be given: a clean start is the same.
-pub(super) fn imply_clean_start(body: &mut [u8]) {
-    let mut rest = Rest(body);
-    let is_five = matches!(rest.binary(), Ok(b"MQTT")) && matches!(rest.byte(), Ok(5));
-    let head = rest.bytes(3).is_ok() && rest.properties().is_ok();
-    let anonymous = is_five && head && matches!(rest.binary(), Ok([]));
+pub(super) fn imply_clean_start(body: &mut [u8], properties: &Range<usize>) {
+    let anonymous = body.get(properties.end..properties.end + 2) == Some(&[0, 0]);
     if let (true, Some(flags)) = (anonymous, body.get_mut(FLAGS)) {
         *flags |= CLEAN;
     }

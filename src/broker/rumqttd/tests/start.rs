@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 
 fn listening(listener: Listener) -> Config {
     Config {
+        engine: Engine::Rumqttd,
+        allow_anonymous: Some(true),
         listener: vec![listener],
         ..Config::default()
     }
@@ -42,12 +44,13 @@ async fn an_address_in_use_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn a_contradiction_is_an_error() {
-    let config = Config {
-        listener: Vec::new(),
-        ..Config::default()
-    };
-    let fault = Broker::start(&config).await.unwrap_err();
-    assert_eq!(fault.to_string(), "the broker needs at least one listener");
+    let mut listener = Listener::loopback(0, Version::V3);
+    listener.allow_anonymous = Some(false);
+    let fault = Broker::start(&listening(listener)).await.unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "nobody may connect to the listener on 127.0.0.1:0: no user is listed"
+    );
 }
 
 #[tokio::test]

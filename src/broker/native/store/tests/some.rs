@@ -1,6 +1,6 @@
 //! Anything that a hub might say.
 
-use super::super::super::message::{Message, Options, Properties};
+use super::super::super::message::{Message, Options};
 use super::super::super::wire::Will;
 use crate::broker::Qos;
 use bytes::Bytes;
@@ -26,31 +26,8 @@ pub(in super::super) fn qos() -> impl Strategy<Value = Qos> {
     ]
 }
 
-pub(in super::super) fn properties() -> impl Strategy<Value = Properties> {
-    (
-        any::<bool>(),
-        option::of(text()),
-        option::of(text()),
-        option::of(bytes()),
-        vec((text(), text()), 0..3),
-    )
-        .prop_map(
-            |(utf8_payload, content_type, response_topic, correlation_data, user)| Properties {
-                utf8_payload,
-                content_type,
-                response_topic,
-                correlation_data,
-                user,
-            },
-        )
-}
-
 pub(in super::super) fn will() -> impl Strategy<Value = Will> {
-    let rest = (
-        any::<bool>(),
-        option::of(any::<u32>()),
-        option::of(properties().prop_map(Box::new)),
-    );
+    let rest = (any::<bool>(), option::of(any::<u32>()), option::of(bytes()));
     (any::<u32>(), text(), bytes(), qos(), rest).prop_map(|(delay, topic, payload, qos, rest)| Will {
         delay,
         topic,
@@ -68,7 +45,7 @@ pub(in super::super) fn message(topic: impl Strategy<Value = ByteString>) -> imp
         bytes(),
         qos(),
         any::<bool>(),
-        option::weighted(0.2, properties().prop_map(Box::new)),
+        option::weighted(0.2, bytes()),
     )
         .prop_map(|(topic, payload, qos, retain, properties)| Message {
             topic,

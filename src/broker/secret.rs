@@ -5,6 +5,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha512};
 use std::fmt;
+use std::io;
 use subtle::ConstantTimeEq as _;
 
 /// What a new argon2id hash costs: RFC 9106's kind, with the least memory of OWASP's equally strong settings (7 MiB, 5
@@ -139,20 +140,30 @@ impl fmt::Debug for Secret {
 }
 
 /// A new argon2id hash, as a PHC string.
-pub(crate) fn argon2id_hash(
-    password: &[u8],
-    salt: &[u8; 16],
-) -> Result<String, argon2::password_hash::Error> {
-    let params = Params::new(MEMORY_KIB, ROUNDS, LANES, None)?;
-    let salt = SaltString::encode_b64(salt)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(argon2.hash_password(password, &salt)?.to_string())
+pub(crate) fn argon2id_hash(password: &[u8], salt: &[u8; 16]) -> io::Result<String> {
+    let hash = || {
+        let params = Params::new(MEMORY_KIB, ROUNDS, LANES, None)?;
+        let salt = SaltString::encode_b64(salt)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        Ok(argon2.hash_password(password, &salt)?.to_string())
+    };
+    hash().map_err(|error: argon2::password_hash::Error| io::Error::other(error.to_string()))
 }
 
 /// A new hash in mosquitto's form.
 pub(crate) fn pbkdf2_hash(password: &[u8], salt: &[u8; SALT_LEN], iterations: u32) -> String {
     let hash = pbkdf2(password, salt, iterations);
     format!("$7${iterations}${}${}", BASE64.encode(salt), BASE64.encode(&hash))
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
 }
 
 fn argon2id(text: &str) -> Result<Secret, HashError> {
