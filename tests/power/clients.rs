@@ -88,7 +88,12 @@ impl Publisher {
             return link.answer(0x62, flight.id);
         }
         let flags = self.qos << 1 | u8::from(self.retain) | u8::from(again) << 3;
-        link.publish(&self.topic(flight.number), &flight.number.to_be_bytes(), flags, flight.id)
+        link.publish(
+            &self.topic(flight.number),
+            &flight.number.to_be_bytes(),
+            flags,
+            flight.id,
+        )
     }
 
     fn landed(&mut self, id: u16) {
@@ -112,7 +117,6 @@ impl Publisher {
 /// Receives them, and knows which number must come next on each topic.
 pub(super) struct Subscriber {
     name: &'static str,
-    filter: &'static str,
     /// By topic, the last number that came.
     pub(super) last: HashMap<String, u64>,
     /// How many came, and how many of them once more, which only QoS 1 may.
@@ -120,19 +124,26 @@ pub(super) struct Subscriber {
     pub(super) again: u64,
     /// QoS 2 messages that came and are not released.
     received: HashSet<u16>,
-    subscribed: bool,
 }
 
 impl Subscriber {
-    pub(super) fn new(name: &'static str, filter: &'static str) -> Subscriber {
+    pub(super) fn new(name: &'static str) -> Subscriber {
         Subscriber {
             name,
-            filter,
             last: HashMap::new(),
             count: 0,
             again: 0,
             received: HashSet::new(),
-            subscribed: false,
+        }
+    }
+
+    /// Subscribes to everything, before anything is published.
+    pub(super) fn begin(&mut self, address: SocketAddr) -> io::Result<()> {
+        let (mut link, _) = Link::open(address, self.name, false)?;
+        link.subscribe("+/+", 2)?;
+        match link.next()? {
+            Packet::Suback => Ok(()),
+            other => panic!("{}: {other:?}", self.name),
         }
     }
 
@@ -143,13 +154,9 @@ impl Subscriber {
         enough: impl Fn(&HashMap<String, u64>) -> bool,
     ) -> io::Result<()> {
         let (mut link, present) = Link::open(address, self.name, false)?;
-        assert!(present || !self.subscribed, "{}: the session is forgotten", self.name);
-        if !self.subscribed {
-            link.subscribe(self.filter, 2)?;
-        }
+        assert!(present, "{}: the session is forgotten", self.name);
         while !enough(&self.last) {
             match link.next()? {
-                Packet::Suback => self.subscribed = true,
                 Packet::Publish {
                     topic,
                     payload,
@@ -176,16 +183,15 @@ impl Subscriber {
     fn take(&mut self, topic: String, payload: &[u8], qos: u8) {
         let number = u64::from_be_bytes(payload.try_into().expect("a number"));
         self.count += 1;
-        let Some(last) = self.last.get_mut(&topic) else {
-            // What was published before the subscription is not promised.
-            self.last.insert(topic, number);
-            return;
-        };
+        // The first on a topic is that of the topic's own number.
+        let first = number % TOPICS + if number.is_multiple_of(TOPICS) { TOPICS } else { 0 };
+        let last = self.last.entry(topic.clone()).or_insert(0);
+        let next = if *last == 0 { first } else { *last + TOPICS };
         if qos == 1 && number <= *last {
             self.again += 1;
             return;
         }
-        assert_eq!(number, *last + TOPICS, "{}: what comes after {last} on {topic}", self.name);
+        assert_eq!(number, next, "{}: what comes after {last} on {topic}", self.name);
         *last = number;
     }
 }

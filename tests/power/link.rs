@@ -42,7 +42,11 @@ impl Link {
         text(&mut body, client);
         link.send(0x10, &body)?;
         let (first, body) = link.read()?;
-        assert_eq!((first, body.len(), body[1]), (0x20, 2, 0), "the answer to CONNECT");
+        assert_eq!(
+            (first, body.len(), body[1]),
+            (0x20, 2, 0),
+            "the answer to CONNECT"
+        );
         Ok((link, body[0] == 1))
     }
 
@@ -53,13 +57,7 @@ impl Link {
         self.send(0x82, &body)
     }
 
-    pub(super) fn publish(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        flags: u8,
-        id: u16,
-    ) -> io::Result<()> {
+    pub(super) fn publish(&mut self, topic: &str, payload: &[u8], flags: u8, id: u16) -> io::Result<()> {
         let mut body = Vec::new();
         text(&mut body, topic);
         body.extend(id.to_be_bytes());

@@ -28,7 +28,10 @@ impl Terminal {
 
     pub(super) fn ask(&mut self, prompt: &str) -> anyhow::Result<Vec<u8>> {
         self.file.write_all(prompt.as_bytes()).context("failed to ask")?;
-        #[expect(clippy::unbuffered_bytes, reason = "what is typed ahead is for the next question")]
+        #[expect(
+            clippy::unbuffered_bytes,
+            reason = "what is typed ahead is for the next question"
+        )]
         let line = keys((&self.file).bytes());
         self.file.write_all(b"\n").context("failed to ask")?;
         line.context("failed to read the password")?
