@@ -33,3 +33,10 @@ mod daemon {
     mod lifecycle;
     mod tools;
 }
+
+/// What the broker remembers when it is killed.
+mod power {
+    mod clients;
+    mod link;
+    mod rounds;
+}

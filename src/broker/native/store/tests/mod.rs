@@ -4,6 +4,7 @@ mod damage;
 mod disk;
 mod killed;
 mod model;
+mod rate;
 pub(super) mod some;
 
 use super::{Change, Loaded, SessionRecord, Store, StoreError};
