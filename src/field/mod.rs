@@ -3,6 +3,7 @@
 //! Nothing is guessed and nothing is lost: what an encoding cannot carry is an error that the caller counts.
 
 mod down;
+pub mod record;
 mod up;
 
 pub use down::{Down, DownTemplate};
