@@ -473,6 +473,7 @@ impl Default for Zone {
 pub enum Encoding {
     /// UTF-8.
     #[default]
+    #[serde(rename = "utf-8")]
     Utf8,
     /// ASCII; what is none becomes U+FFFD.
     Ascii,
