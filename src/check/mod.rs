@@ -9,12 +9,15 @@ mod config;
 #[cfg(test)]
 mod devices;
 mod engine;
+mod own;
 mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use algorithm::{Algorithm, Order, Unknown};
 pub use config::{Config, Covers, Each, Encoding, Error};
+pub use own::{Own, OwnCrc, OwnSum};
+pub use sum::Finish;
 
 use crate::frame::Seal;
 use engine::Engine;
