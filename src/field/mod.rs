@@ -5,6 +5,7 @@
 pub mod config;
 pub(crate) mod decode;
 mod down;
+pub(crate) mod encode;
 pub(crate) mod expr;
 mod named;
 mod number;
@@ -17,6 +18,7 @@ mod up;
 
 pub use decode::{Fault, Traced};
 pub use down::{Down, DownTemplate};
+pub use encode::ParameterError;
 pub use plan::Mistake;
 pub(crate) use split::regex;
 pub use up::{Context, Data, Json, Up};

@@ -4,6 +4,7 @@
 //! profile's framing and pass its [`Guard`]; [`Profile::read`] tells of which kind a frame is and gives its values.
 //! Nothing here knows of files, ports or topics.
 
+mod command;
 pub mod config;
 mod example;
 mod gather;
@@ -12,6 +13,7 @@ mod guard;
 mod tests;
 mod when;
 
+pub use command::{Command, CommandError};
 pub use config::Config;
 pub use example::{Failure, Tried};
 pub use gather::Reader;
@@ -19,7 +21,7 @@ pub use guard::Guard;
 
 use crate::field::decode::{Run, Traced};
 use crate::field::plan::{self, Layout, Mistake, Source};
-use crate::field::record::Record;
+use crate::field::record::{Record, Shape};
 use crate::field::{self, config::Order};
 use crate::frame::{Branch, Framing};
 use config::{Kind, Means};
@@ -38,6 +40,7 @@ struct Inner {
     guard: Guard,
     /// One for each protocol on the line.
     branches: Vec<Protocol>,
+    commands: Vec<Command>,
     gather: Option<config::Gather>,
 }
 
@@ -88,8 +91,10 @@ impl Profile {
     pub fn several(configs: &[&Config], char_time: Duration) -> Result<Profile, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let mut protocols = Vec::new();
+        let mut commands = Vec::new();
         for config in configs {
             compile(config, char_time, &mut protocols, &mut mistakes);
+            commands.extend(command::compile(config, char_time, &mut mistakes));
         }
         let gather = configs.iter().find_map(|config| config.gather.clone());
         if !mistakes.is_empty() || protocols.is_empty() {
@@ -110,6 +115,7 @@ impl Profile {
             framing,
             guard,
             branches: protocols.into_iter().map(|(_, protocol)| protocol).collect(),
+            commands,
             gather,
         })))
     }
@@ -163,6 +169,32 @@ impl Profile {
             return Outcome::Unknown;
         };
         kind.read(data, trace)
+    }
+
+    /// The command of this name.
+    pub fn command(&self, name: &str) -> Option<&Command> {
+        self.0.commands.iter().find(|command| command.name() == name)
+    }
+
+    /// Every command.
+    pub fn commands(&self) -> &[Command] {
+        &self.0.commands
+    }
+
+    /// The shapes of all records that it gives, in the order of the kinds.
+    pub fn shapes(&self) -> impl Iterator<Item = &Arc<Shape>> {
+        self.0
+            .branches
+            .iter()
+            .flat_map(|branch| branch.kinds.iter().map(|kind| &kind.layout.shape))
+    }
+
+    /// Whether frames may hold values that only they name.
+    pub fn is_open(&self) -> bool {
+        self.0
+            .branches
+            .iter()
+            .any(|branch| branch.kinds.iter().any(|kind| kind.layout.collect))
     }
 
     /// The names of all kinds of frame, in order.
