@@ -62,6 +62,24 @@ impl Seal for Check {
 }
 
 impl Check {
+    /// What the check finds in content that may be one frame, and what it would expect; None: it holds, or the
+    /// content is none.
+    pub(crate) fn explain(&self, content: &[u8]) -> Option<String> {
+        if self.config.each.is_some() || self.open_one(content).is_some() {
+            return None;
+        }
+        let begin = self.place(content)? + self.config.prefix.len();
+        let at = self.place(content)?;
+        let expected = self.expected(content, at)?;
+        let found = content.get(begin..begin + self.code)?;
+        Some(format!(
+            "{} at byte {begin}: expected {}, found {}, if all of this were one frame",
+            self.config.algorithm,
+            data_encoding::HEXLOWER.encode(&expected[..self.code]),
+            data_encoding::HEXLOWER.encode(found),
+        ))
+    }
+
     /// How many bytes the check takes.
     fn block(&self) -> usize {
         self.config.prefix.len() + self.code + self.config.suffix.len()

@@ -51,6 +51,20 @@ pub fn names(beside: Option<&Path>) -> Vec<String> {
     names
 }
 
+/// Whether a file is a device profile and not a configuration: by the tables that it has.
+pub fn is_profile(path: &Path) -> bool {
+    let Ok(text) = file::read(path) else { return false };
+    let heads = |keys: &[&str]| {
+        text.lines().any(|line| {
+            let line = line.trim_start_matches('[').trim_start();
+            let key = line.split(['=', ']', '.', ' ']).next().unwrap_or_default();
+            keys.contains(&key) && !line.starts_with('#')
+        })
+    };
+    !heads(&["port", "broker", "gateway", "log"])
+        && heads(&["kind", "fields", "frame", "check", "example", "serial"])
+}
+
 /// Reads a profile's file.
 pub fn read(path: &Path) -> Result<Device, Faults> {
     parse(&file::read(path)?, &path.display().to_string())

@@ -56,6 +56,19 @@ impl Guard {
         unpack::redo(&self.steps, data)
     }
 
+    /// For bytes that may be one frame: what each check finds and what it would expect.
+    pub(crate) fn explain(&self, content: &[u8]) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .checks
+            .iter()
+            .filter_map(|check| check.explain(content))
+            .collect();
+        if self.forbids(content) {
+            lines.push("it holds a byte that never stands in a frame (`forbid`)".to_owned());
+        }
+        lines
+    }
+
     /// Whether the data of a frame are its bytes as they were cut.
     pub(crate) fn is_plain(&self) -> bool {
         self.steps.is_empty() && self.inner.is_empty()

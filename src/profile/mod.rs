@@ -7,6 +7,7 @@
 mod command;
 pub mod config;
 mod example;
+mod explain;
 mod gather;
 mod guard;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::field::record::{Record, Shape};
 use crate::field::{self, config::Order};
 use crate::frame::{Branch, Framing};
 use config::{Kind, Means};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use when::Test;
@@ -141,6 +143,12 @@ impl Profile {
         let mut trace = Vec::new();
         let outcome = self.run(branch, data, request, Some(&mut trace));
         (outcome, trace)
+    }
+
+    /// A frame's data as its kinds see it.
+    fn unpacked(&self, branch: usize, data: &[u8]) -> Option<Vec<u8>> {
+        let protocol = self.0.branches.get(branch)?;
+        protocol.guard.data(data).map(Cow::into_owned)
     }
 
     fn run(
