@@ -791,7 +791,7 @@ impl<'t> Run<'t> {
         if read.absent.iter().any(|want| want.meets(&number)) || number == Value::Absent {
             return Ok((Value::Absent, number, Quality::Absent));
         }
-        let plain = matches!(read.names, Naming::None);
+        let plain = matches!(read.names, Naming::None) && self.trace.is_none();
         let raw = if plain { Value::Absent } else { number.clone() };
         let mut value = number;
         if read.scale.is_some() || read.factor.is_some() {
@@ -880,7 +880,10 @@ impl<'t> Run<'t> {
     ) {
         self.show(step, &value, &raw, quality, piece, level);
         if let Some(slot) = step.slot {
-            if let Some(place) = level.raws.get_mut(slot) {
+            // Only what has a name for its number has another value for expressions.
+            let named = matches!(&step.action, Action::Read(read) | Action::Compute(read)
+                if !matches!(read.names, Naming::None));
+            if let (Some(place), true) = (level.raws.get_mut(slot), named) {
                 *place = raw;
             }
             level.record.set(slot, value, quality);
