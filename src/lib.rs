@@ -16,6 +16,8 @@ pub mod journal;
 pub mod notify;
 pub mod octets;
 pub mod port;
+pub mod publish;
 pub mod serial;
 pub mod span;
+pub mod template;
 pub mod topic;
