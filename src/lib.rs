@@ -16,6 +16,7 @@ pub mod journal;
 pub mod notify;
 pub mod octets;
 pub mod port;
+pub mod profile;
 pub mod publish;
 pub mod serial;
 pub mod span;

@@ -537,6 +537,7 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
             check::Error::Beyond { .. } | check::Error::Tail { .. } => "at",
             check::Error::NoPrefix => "optional",
             check::Error::Nothing { .. } => "covers",
+            check::Error::Group => "each",
         };
         let words = error.to_string();
         let words = match words.split_once(": ") {

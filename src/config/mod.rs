@@ -3,6 +3,7 @@
 //! [`load`] reads any type; [`Config`] is the one of mqttyd, and `across.rs` what its parts must have in common.
 
 mod across;
+pub mod device;
 mod error;
 mod fault;
 mod file;

@@ -2,11 +2,23 @@
 //!
 //! Nothing is guessed and nothing is lost: what an encoding cannot carry is an error that the caller counts.
 
+pub mod config;
+pub(crate) mod decode;
 mod down;
+pub(crate) mod expr;
+mod named;
+mod number;
+pub(crate) mod plan;
 pub mod record;
+mod split;
+mod time;
+pub(crate) mod unpack;
 mod up;
 
+pub use decode::{Fault, Traced};
 pub use down::{Down, DownTemplate};
+pub use plan::Mistake;
+pub(crate) use split::regex;
 pub(crate) use up::timestamp;
 pub use up::{Context, Data, Json, Up};
 

@@ -105,7 +105,8 @@ pub struct Slot {
 #[derive(Debug, Clone)]
 pub struct Record {
     shape: Arc<Shape>,
-    slots: Vec<Slot>,
+    /// None: this frame is of a kind, or has a part less, in which the value does not occur.
+    slots: Vec<Option<Slot>>,
     extra: Vec<(Info, Slot)>,
 }
 
@@ -154,10 +155,7 @@ impl Record {
     /// A record without any value yet.
     pub fn new(shape: Arc<Shape>) -> Record {
         let mut slots = Vec::with_capacity(shape.infos.len());
-        slots.resize_with(shape.infos.len(), || Slot {
-            value: Value::Absent,
-            quality: Quality::Absent,
-        });
+        slots.resize_with(shape.infos.len(), || None);
         Record {
             shape,
             slots,
@@ -175,15 +173,17 @@ impl Record {
         &self.shape.kind
     }
 
-    /// The value at a place of the shape.
+    /// The value at a place of the shape; None: this frame has no such part.
     pub fn at(&self, place: usize) -> Option<Entry<'_>> {
-        let (info, slot) = (self.shape.infos.get(place)?, self.slots.get(place)?);
+        let (info, slot) = (self.shape.infos.get(place)?, self.slots.get(place)?.as_ref()?);
         Some(Entry::of(info, slot))
     }
 
-    /// Every value, absent ones too, in the order of the profile; then those that only the frame named.
+    /// Every value of this frame, absent ones too, in the order of the profile; then those that only the frame
+    /// named.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let known = self.shape.infos.iter().zip(&self.slots);
+        let known = known.filter_map(|(info, slot)| Some((info, slot.as_ref()?)));
         let extra = self.extra.iter().map(|(info, slot)| (info, slot));
         known.chain(extra).map(|(info, slot)| Entry::of(info, slot))
     }
@@ -216,7 +216,7 @@ impl Record {
     /// Puts a value at its place.
     pub fn set(&mut self, place: usize, value: Value, quality: Quality) {
         if let Some(slot) = self.slots.get_mut(place) {
-            *slot = Slot { value, quality };
+            *slot = Some(Slot { value, quality });
         }
     }
 

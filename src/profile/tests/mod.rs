@@ -1,0 +1,4 @@
+//! Every profile that comes with mqttyd, against what third parties say that the bytes of its device mean.
+
+mod corpus;
+mod page;
