@@ -17,6 +17,8 @@ pub mod notify;
 pub mod octets;
 pub mod port;
 pub mod profile;
+pub mod publish;
 pub mod serial;
 pub mod span;
+pub mod template;
 pub mod topic;

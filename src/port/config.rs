@@ -2,6 +2,7 @@
 
 use crate::broker::Qos;
 use crate::octets::Octets;
+use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window};
 use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
 use crate::span::Span;
 use crate::topic::{Filter, Template};
@@ -79,13 +80,40 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Publish {
-    /// The topic, with `{port}`, `{seq}` and the named groups of `when = { regex = "(?<id>...)" }` filled in.
+    /// The topic, with values put in: `{{ port }}`, `{{ seq }}`, `{{ time }}`, the named groups of
+    /// `when = { regex = "(?<id>...)" }`, and the frame's fields by their names. With `{{ field }}` in it there is one
+    /// message for each field. What stands in the braces may be computed as Jinja does it: `{{ port | upper }}`.
     /// A value from the line can't make another topic than the one meant: `/`, `+`, `#` and the like are
     /// percent-encoded, and a message whose value is empty is not published.
     pub topic: Template,
-    /// The payload: `raw` (the frame's bytes), `text`, `hex`, `base64` or `json`. Raw by default.
+    /// The payload: the frame's bytes (`raw`, `text`, `hex`, `base64`, `json`), one value as text (`value`), all
+    /// values as a JSON object (`values`), or a text of your own (`{ template = "{{ value }} {{ unit }}" }`). Default:
+    /// `value` if the topic has `{{ field }}` in it or `fields` names one, `values` if `fields` names several, or
+    /// else `raw`.
     #[serde(default)]
-    pub payload: field::Up,
+    pub payload: Option<Payload>,
+    /// Which fields are published: names, or tables with a name and rules for this field alone, such as
+    /// `["pm10", { name = "pm25", every = "10s" }]`. All by default.
+    #[serde(default)]
+    pub fields: Option<Fields>,
+    /// Publish only what has changed: `true`, `{ by = 0.5 }` (a number must differ by so much) or
+    /// `{ percent = 2 }`. A JSON object is published when one of its values has changed. Not set: everything.
+    #[serde(default)]
+    pub change: Option<Change>,
+    /// With `change`: what comes is published though it hasn't changed, if the last message is older than this.
+    #[serde(default)]
+    pub heartbeat: Option<Span>,
+    /// At most one message in this time for each topic. Of those between, the last one is published at its end.
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// Gather values for a time and publish one for them: `{ over = "1min", take = "mean" }`. It comes first:
+    /// `change` and `every` see what the window gives.
+    #[serde(default)]
+    pub window: Option<Window>,
+    /// Say so when no value has come for this long: `"5min"`, or a table that says what and where. It is said once
+    /// for each topic, and the next value is published at once. Not set: nothing is said.
+    #[serde(default)]
+    pub stale: Option<Stale>,
     /// The quality of service, 0, 1 or 2, with which it is published. 0 by default. The engine `rumqttd` delivers
     /// with the quality of the subscription, whatever this says.
     #[serde(default)]
@@ -107,6 +135,8 @@ pub enum When {
     /// The frame matches this regular expression. Its named groups can stand in the topic. Bytes that are not
     /// UTF-8 are matched by `(?-u)` expressions such as `(?-u)^\xaa`.
     Regex(Pattern),
+    /// The frame is of the kind of this name, where the port's fields tell kinds apart.
+    Kind(String),
 }
 
 /// From a topic to the device: `[[port.command]]`.
@@ -116,7 +146,7 @@ pub struct Command {
     /// The filter of the topics that carry commands; `+` and `#` as MQTT has them.
     pub topic: Filter,
     /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
-    /// `{ template = "SET {payload}" }`. Raw by default. Framing and check are added.
+    /// `{ template = "SET {{ payload }}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
     pub payload: field::Down,
     /// Whether the bytes are the whole frame already: neither framing nor check is added. For devices whose
@@ -171,7 +201,23 @@ pub struct Pattern(regex::bytes::Regex);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLength(pub usize);
 
+/// The fields that a port's frames have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Frames are bytes only.
+    None,
+    /// These.
+    Some(Vec<String>),
+    /// Those that the frame names.
+    Open,
+}
+
 impl Config {
+    /// The fields that the port's frames have, by name.
+    pub(crate) fn values(&self) -> Known {
+        Known::None
+    }
+
     /// The part that the serial room needs.
     pub fn serial(&self) -> serial::Config {
         serial::Config {
@@ -191,9 +237,34 @@ impl Config {
 
 impl Publish {
     /// The names that this entry's topic may hold in braces, beside those of its own condition.
-    pub const NAMES: [&'static str; 2] = ["port", "seq"];
+    pub const NAMES: [&'static str; 3] = publish::PLAIN;
 
-    /// Every name that this entry's topic may hold in braces.
+    /// What it says about values.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            topic: self.topic.clone(),
+            payload: self.payload.clone(),
+            fields: self.fields.as_ref().map(|fields| fields.0.clone()),
+            policy: Policy {
+                change: self.change,
+                heartbeat: self.heartbeat.map(Into::into),
+                every: self.every.map(Into::into),
+                window: self.window,
+                stale: self.stale.clone(),
+            },
+        }
+    }
+
+    /// Every name that its templates hold.
+    pub(crate) fn used(&self) -> Vec<String> {
+        let payload = match &self.payload {
+            Some(Payload::Template(text)) => text.names(),
+            _ => Vec::new(),
+        };
+        self.topic.names().chain(payload).map(str::to_owned).collect()
+    }
+
+    /// Every name that this entry's topic may hold in braces without looking into the frame.
     pub fn names(&self) -> Vec<&str> {
         let groups = match &self.when {
             Some(When::Regex(pattern)) => pattern.groups().collect(),

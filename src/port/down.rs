@@ -159,8 +159,9 @@ mod tests {
 
     #[test]
     fn a_command_is_templated_and_framed() {
-        let down =
-            downlink("[[command]]\ntopic = 'scale/+/set'\npayload = { template = 'SET {1} {payload}' }");
+        let down = downlink(
+            "[[command]]\ntopic = 'scale/+/set'\npayload = { template = 'SET {{ 1 }} {{ payload }}' }",
+        );
         let now = Instant::now();
         let queued = down
             .frame(&message("scale/3/set", "on", false), now)

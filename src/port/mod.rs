@@ -408,6 +408,7 @@ impl Port {
                 "the gateway stops, and the device takes no bytes",
             );
         }
+        self.publish_due(now(), true);
         self.publish_counters();
         self.enter("closed");
         while !self.held.is_empty() && now() < deadline {

@@ -2,13 +2,9 @@
 //!
 //! The rules are those of MQTT 3.1.1 and 5.0, section 4.7.
 
-mod braces;
 mod config;
 mod template;
 
-pub(crate) use braces::{Part, split};
-
-pub use braces::BraceError;
 pub use template::{RenderError, Template, TemplateError};
 
 use bytes::Bytes;
