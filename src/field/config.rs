@@ -235,8 +235,10 @@ pub enum Unpack {
     Invert,
     /// Each byte is combined with this key by exclusive or; a longer key goes round.
     Xor(Octets),
-    /// This is added to each byte (modulo 256): -0x33 where the device adds 0x33.
-    Add(i16),
+    /// This is added to each byte, modulo 256.
+    Add(u8),
+    /// This is taken from each byte, modulo 256: 0x33 where the device adds 0x33.
+    Subtract(u8),
     /// Pairs of hexadecimal digits become bytes. What is not hexadecimal refuses the frame.
     Hex,
     /// Base64 becomes bytes.
