@@ -168,6 +168,8 @@ pub enum Decode {
     Json,
     /// SML, the messages of German electricity meters, by OBIS code.
     Sml,
+    /// Wired M-Bus (EN 13757-3) from the control information on, by `r0`, `r1` ... and the names of the header.
+    Mbus,
 }
 
 /// Text in columns.
