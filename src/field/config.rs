@@ -170,6 +170,8 @@ pub enum Decode {
     Sml,
     /// Wired M-Bus (EN 13757-3) from the control information on, by `r0`, `r1` ... and the names of the header.
     Mbus,
+    /// A script in Rhai, the last resort: it finds the bytes in `data` and gives a map of names and values.
+    Script(String),
 }
 
 /// Text in columns.

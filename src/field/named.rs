@@ -12,10 +12,12 @@ use sml_rs::parser::common::{ListEntry, Value as Sml};
 use sml_rs::parser::complete::{File, MessageBody, parse};
 
 /// A decoder, ready for use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Named {
     Sml,
     Mbus,
+    #[cfg(feature = "script")]
+    Script(super::script::Script),
 }
 
 impl Named {
@@ -23,15 +25,21 @@ impl Named {
         match decode {
             Decode::Sml => Ok(Named::Sml),
             Decode::Mbus => Ok(Named::Mbus),
+            #[cfg(feature = "script")]
+            Decode::Script(text) => super::script::Script::new(text).map(Named::Script),
+            #[cfg(not(feature = "script"))]
+            Decode::Script(_) => Err("this mqttyd was built without scripts (feature `script`)".into()),
             _ => Err("this is no named decoder".into()),
         }
     }
 
     /// The values of a frame, in its order.
-    pub(crate) fn values(self, bytes: &[u8]) -> Result<Vec<(Info, Value)>, String> {
+    pub(crate) fn values(&self, bytes: &[u8]) -> Result<Vec<(Info, Value)>, String> {
         match self {
             Named::Sml => sml(bytes),
             Named::Mbus => mbus(bytes),
+            #[cfg(feature = "script")]
+            Named::Script(script) => script.values(bytes),
         }
     }
 }

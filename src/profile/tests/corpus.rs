@@ -23,8 +23,29 @@ fn table(path: &Path) -> Table {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
+pub(super) fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
     super::super::example::bytes(value?.as_str()?).ok()
+}
+
+/// The devices that have cases here, with their profiles.
+pub(super) fn names() -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(root().join("config/devices")).unwrap();
+    let mut names: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?.strip_suffix(".toml")?.to_owned();
+            let there = root().join(format!("tests/corpus-devices/{name}.toml")).exists();
+            there.then_some((name, path))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The cases of a device.
+pub(super) fn cases(name: &str) -> Vec<Value> {
+    let table = table(&root().join(format!("tests/corpus-devices/{name}.toml")));
+    table["case"].as_array().unwrap().clone()
 }
 
 fn wanted(value: &Value) -> Wanted {
