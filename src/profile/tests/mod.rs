@@ -2,4 +2,5 @@
 
 mod corpus;
 mod flips;
+mod noise;
 mod page;
