@@ -1,6 +1,7 @@
 //! Checksum algorithms by name.
 
 use super::catalogue::{ALIASES, AMBIGUOUS, CRCS};
+use super::own::Own;
 use super::sum::{SUMS, Sum};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -83,6 +84,11 @@ impl Algorithm {
                 near: near(&wanted),
             }),
         }
+    }
+
+    /// One that has no name in the catalogue.
+    pub(super) fn of(entry: &'static Entry) -> Algorithm {
+        Algorithm(entry)
     }
 
     /// Every algorithm, CRCs first.
@@ -175,10 +181,14 @@ impl fmt::Debug for Algorithm {
 impl<'de> Deserialize<'de> for Algorithm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
-        impl de::Visitor<'_> for Visitor {
+        impl<'de> de::Visitor<'de> for Visitor {
             type Value = Algorithm;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the name of a checksum algorithm, such as \"CRC-16/MODBUS\" or \"sum8\"")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Algorithm, A::Error> {
+                let own = Own::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                own.algorithm().map_err(de::Error::custom)
             }
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Algorithm, E> {
                 Algorithm::parse(name).map_err(E::custom)
@@ -192,11 +202,12 @@ impl JsonSchema for Algorithm {
     fn schema_name() -> Cow<'static, str> {
         "ChecksumAlgorithm".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let own = generator.subschema_for::<Own>();
         let names: Vec<_> = Algorithm::all().map(Algorithm::name).collect();
         json_schema!({
             "description": "The name of a checksum algorithm; case and the signs between letters do not matter.",
-            "anyOf": [{ "enum": names }, { "type": "string" }],
+            "anyOf": [{ "enum": names }, { "type": "string" }, own],
         })
     }
 }

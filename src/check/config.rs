@@ -52,6 +52,24 @@ pub struct Config {
     /// prefix is then not found. Default false.
     #[serde(default)]
     pub optional: bool,
+    /// The check is carried by each group of bytes in the content, not by the whole: all of them must hold, and
+    /// all stays in the data. Offsets count within the group. Default: one check for the whole.
+    #[serde(default)]
+    pub each: Option<Each>,
+}
+
+/// The groups of bytes that carry a check each.
+#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Each {
+    /// Where the first group begins. Default 0.
+    pub from: usize,
+    /// How many bytes a group has, its check included. Either this or `end` must be given.
+    pub size: Option<usize>,
+    /// What each group begins with; it is not covered. Default nothing.
+    pub start: Octets,
+    /// What each group ends with, behind its check.
+    pub end: Octets,
 }
 
 /// The bytes that a check covers. The check itself, with its prefix and suffix, is never among them.
@@ -122,6 +140,9 @@ pub enum Error {
         /// How many bytes follow.
         left: usize,
     },
+    /// `each` without a word about where a group ends.
+    #[error("each = {{ ... }} needs `size` (1 or more) or `end`, not both: where does a group end?")]
+    Group,
     /// `optional` without anything that tells whether a check is there.
     #[error("optional = true needs a `prefix`, which tells whether the check is there")]
     NoPrefix,
@@ -148,6 +169,7 @@ impl Config {
             covers: Covers::default(),
             keep: false,
             optional: false,
+            each: None,
         }
     }
 
@@ -182,6 +204,11 @@ impl Config {
                 from: self.covers.from,
                 to,
             });
+        }
+        if let Some(each) = &self.each
+            && (each.size.is_some() != each.end.is_empty() || each.size == Some(0))
+        {
+            return Err(Error::Group);
         }
         if self.optional && self.prefix.is_empty() {
             return Err(Error::NoPrefix);

@@ -9,12 +9,15 @@ mod config;
 #[cfg(test)]
 mod devices;
 mod engine;
+mod own;
 mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use algorithm::{Algorithm, Order, Unknown};
-pub use config::{Config, Covers, Encoding, Error};
+pub use config::{Config, Covers, Each, Encoding, Error};
+pub use own::{Own, OwnCrc, OwnSum};
+pub use sum::Finish;
 
 use crate::frame::Seal;
 use engine::Engine;
@@ -37,6 +40,72 @@ const MAX_CODE: usize = 22;
 
 impl Seal for Check {
     fn open(&self, content: &[u8]) -> Option<Range<usize>> {
+        match &self.config.each {
+            None => self.open_one(content),
+            Some(each) => self.open_each(each, content),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.config.each {
+            None => self.block(),
+            // A reply without any group has none.
+            Some(_) => 0,
+        }
+    }
+
+    fn close(&self, content: &mut Vec<u8>, start: usize) {
+        if self.config.each.is_none() {
+            self.close_one(content, start);
+        }
+    }
+}
+
+impl Check {
+    /// What the check finds in content that may be one frame, and what it would expect; None: it holds, or the
+    /// content is none.
+    pub(crate) fn explain(&self, content: &[u8]) -> Option<String> {
+        if self.config.each.is_some() || self.open_one(content).is_some() {
+            return None;
+        }
+        let begin = self.place(content)? + self.config.prefix.len();
+        let at = self.place(content)?;
+        let expected = self.expected(content, at)?;
+        let found = content.get(begin..begin + self.code)?;
+        Some(format!(
+            "{} at byte {begin}: expected {}, found {}, if all of this were one frame",
+            self.config.algorithm,
+            data_encoding::HEXLOWER.encode(&expected[..self.code]),
+            data_encoding::HEXLOWER.encode(found),
+        ))
+    }
+
+    /// How many bytes the check takes.
+    fn block(&self) -> usize {
+        self.config.prefix.len() + self.code + self.config.suffix.len()
+    }
+
+    /// The content is nothing but groups, and the check of each of them holds.
+    fn open_each(&self, each: &Each, content: &[u8]) -> Option<Range<usize>> {
+        let mut rest = content.get(each.from..)?;
+        while !rest.is_empty() {
+            let group = rest.strip_prefix(each.start.as_slice())?;
+            let (group, after) = match each.size {
+                Some(size) => group.split_at_checked(size.checked_sub(each.start.len())?)?,
+                None => {
+                    // A check that looks like the end is none.
+                    let least = self.block().min(group.len());
+                    let end = least + memchr::memmem::find(&group[least..], &each.end)?;
+                    (&group[..end], &group[end + each.end.len()..])
+                }
+            };
+            self.open_one(group)?;
+            rest = after;
+        }
+        Some(0..content.len())
+    }
+
+    fn open_one(&self, content: &[u8]) -> Option<Range<usize>> {
         let Some(at) = self.place(content) else {
             return self.config.optional.then_some(0..content.len());
         };
@@ -53,24 +122,20 @@ impl Seal for Check {
         }
         Some(match self.config.at {
             _ if self.config.keep => 0..content.len(),
-            Some(0..) => at + self.len()..content.len(),
+            Some(0..) => at + self.block()..content.len(),
             _ => 0..at,
         })
     }
 
-    fn len(&self) -> usize {
-        self.config.prefix.len() + self.code + self.config.suffix.len()
-    }
-
-    fn close(&self, content: &mut Vec<u8>, start: usize) {
+    fn close_one(&self, content: &mut Vec<u8>, start: usize) {
         let start = start.min(content.len());
         content.extend_from_slice(&self.config.prefix);
         content.resize(content.len() + self.code, 0);
         content.extend_from_slice(&self.config.suffix);
         let whole = &mut content[start..];
         // Content that is too short for the place asked for takes the check at its end.
-        let at = self.place(whole).unwrap_or(whole.len() - self.len());
-        whole[at..].rotate_right(self.len());
+        let at = self.place(whole).unwrap_or(whole.len() - self.block());
+        whole[at..].rotate_right(self.block());
         let code = self
             .expected(whole, at)
             .unwrap_or_else(|| self.write(self.engine.compute([&[], &[]])));
@@ -102,7 +167,7 @@ impl Seal for Option<Check> {
 impl Check {
     /// Where the check begins in content that is complete; None: it is too short.
     fn place(&self, content: &[u8]) -> Option<usize> {
-        let last = content.len().checked_sub(self.len())?;
+        let last = content.len().checked_sub(self.block())?;
         let at = match self.config.at {
             None => last,
             Some(at) => offset(at, content.len())?,
@@ -113,7 +178,7 @@ impl Check {
     /// What the check at this place ought to be; None: the content is not what a check could cover.
     fn expected(&self, content: &[u8], at: usize) -> Option<[u8; MAX_CODE]> {
         let covers = self.config.covers;
-        let after = at + self.len();
+        let after = at + self.block();
         let from = offset(covers.from, content.len())?;
         let to = covers
             .to

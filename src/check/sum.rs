@@ -1,6 +1,9 @@
 //! Checks that add or XOR: simple sums, NMEA's XOR, Fletcher's and Adler's.
 
-use super::algorithm::{Entry, Kind};
+use super::algorithm::{Entry, Kind, Order};
+use super::own::OwnSum;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// A check that is no CRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +28,16 @@ pub(super) enum Sum {
     Fletcher32,
     /// Adler-32 (RFC 1950).
     Adler32,
+    /// By a rule of its own.
+    Own(&'static OwnSum),
 }
 
 /// What is sent of a sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finish {
+#[derive(Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finish {
     /// The sum itself.
+    #[default]
     Plain,
     /// Its two's complement: with it, everything adds up to 0.
     Negated,
@@ -81,6 +88,7 @@ impl Sum {
             Sum::Xor8 | Sum::Teleinfo => 8,
             Sum::Words | Sum::Internet | Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 => 16,
             Sum::Fletcher32 | Sum::Adler32 => 32,
+            Sum::Own(own) => own.bits.into(),
         }
     }
 
@@ -89,6 +97,12 @@ impl Sum {
         matches!(
             self,
             Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 | Sum::Fletcher32
+        ) || matches!(
+            self,
+            Sum::Own(OwnSum {
+                order: Some(Order::Little),
+                ..
+            })
         )
     }
 
@@ -128,6 +142,7 @@ impl Sum {
             Sum::Fletcher16 => fletcher(bytes.map(u32::from), 0, 255, 8),
             Sum::Fletcher32 => fletcher(words(bytes).map(|w| u16::from_le_bytes(w).into()), 0, 65_535, 16),
             Sum::Adler32 => fletcher(bytes.map(u32::from), 1, 65_521, 16),
+            Sum::Own(own) => own.compute(bytes),
         }
     }
 }

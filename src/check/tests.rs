@@ -229,6 +229,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                     covers,
                     keep,
                     optional,
+                    each: None,
                 }
             },
         )
@@ -246,6 +247,7 @@ fn plain_config() -> impl Strategy<Value = Config> {
         covers: Covers::default(),
         keep: false,
         optional: false,
+        each: None,
         ..config
     })
 }

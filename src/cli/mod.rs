@@ -3,6 +3,7 @@
 pub mod check;
 mod completions;
 pub mod demo;
+pub mod explain;
 mod man;
 mod passwd;
 pub mod ports;
@@ -58,6 +59,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Check(CheckArgs),
+    Explain(ExplainArgs),
     Ports(PortsArgs),
     Watch(WatchArgs),
     Demo(demo::Options),
@@ -73,6 +75,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(),
             Command::Check(args) => args.run(),
+            Command::Explain(args) => args.run(),
             Command::Ports(args) => args.run(),
             Command::Watch(args) => args.run(),
             Command::Demo(options) => demo::run(&options),
@@ -88,6 +91,7 @@ const CHECK: &str = "\
 Examples:
   mqttyd check               /etc/mqttyd/mqttyd.toml
   mqttyd check my.toml       another file
+  mqttyd check scale.toml    a device profile: its examples are tried
 
 Nothing is opened: no port, no socket. The exit status is 78 if anything is wrong, and 0 otherwise.";
 
@@ -112,6 +116,51 @@ impl CheckArgs {
             0 => Ok(()),
             _ => Err(Wrong.into()),
         }
+    }
+}
+
+const EXPLAIN: &str = "\
+Examples:
+  mqttyd explain plantower-pms5003 \"424d001c 0000 0008 ...\"    a profile by name
+  mqttyd explain my/scale.toml --text 'S S     100.00 g'     a text frame, CR LF is added
+  mqttyd explain eastron-sdm120 01040443663334 1b38 --request 01040000000271cb
+  mqttyd explain                                            which profiles are there?";
+
+/// Lay a frame out field by field, as a device profile reads it
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXPLAIN)]
+struct ExplainArgs {
+    /// The profile: its name, or a file
+    profile: Option<String>,
+
+    /// The bytes from the line, in hexadecimal digits; blanks are ignored
+    hex: Vec<String>,
+
+    /// The frame is this text; `\r`, `\n`, `\t` and `\x02` stand for such bytes, and CR LF is added if there is no \n
+    #[arg(long, conflicts_with = "hex")]
+    text: Option<String>,
+
+    /// The bytes of the request to which it is the reply
+    #[arg(long, value_name = "HEX")]
+    request: Option<String>,
+
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl ExplainArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.config.path();
+        let beside = config.parent();
+        let Some(name) = self.profile else {
+            return print(explain::list(beside));
+        };
+        let wire = match &self.text {
+            Some(text) => explain::text(text),
+            None => explain::bytes(&self.hex.concat())?,
+        };
+        let request = self.request.as_deref().map(explain::bytes).transpose()?;
+        print(explain::explain(&name, beside, &wire, request.as_deref())?)
     }
 }
 

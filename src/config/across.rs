@@ -4,8 +4,10 @@ use super::suggest::{listed, nearest};
 use super::words::apart;
 use super::{Config, Issue};
 use crate::broker::Engine;
-use crate::port::config::{self as port, Command, Publish};
+use crate::port::config::{self as port, Command, Known, Publish};
+use crate::publish::{self, Payload};
 use crate::serial;
+use crate::template::Values;
 use crate::topic::Filter;
 use crate::{broker, check};
 use std::collections::HashMap;
@@ -203,30 +205,8 @@ impl Config {
 
     fn check_publish(&self, i: usize, j: usize, publish: &Publish, reach: Option<&Filter>) -> Vec<Issue> {
         let topic = format!("port[{i}].publish[{j}].topic");
-        let known = publish.names();
-        let mut issues = Vec::new();
-        for name in publish.topic.names().filter(|name| !known.contains(name)) {
-            let meant = nearest(name, known.iter().copied());
-            let label = match meant {
-                Some(meant) => format!("did you mean `{{{meant}}}`?"),
-                None => "nothing of this name is known here".to_string(),
-            };
-            let braced: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
-            let issue = Issue::at(&topic, format!("unknown placeholder `{{{name}}}`"), label)
-                .part(format!("{{{name}}}"))
-                .help(format!(
-                    "known here: {}",
-                    listed(braced.iter().map(String::as_str), "and")
-                ));
-            issues.push(match meant {
-                Some(_) => issue,
-                None => issue
-                    .help(format!(
-                        "a value from the frame: `when = {{ regex = '(?<{name}>...)' }}`"
-                    ))
-                    .help(format!("for the braces themselves: `{{{{{name}}}}}`")),
-            });
-        }
+        let mut issues = unknown_names(i, j, &self.port[i], publish);
+        issues.extend(of_policies(i, j, publish));
         if let Some(why) = undeliverable(self.broker.engine, publish.topic.as_str()) {
             issues.push(Issue::at(topic, "this topic would reach nobody", why));
             return issues;
@@ -306,6 +286,122 @@ impl Config {
     }
 }
 
+/// Names in an entry's templates that stand for nothing.
+fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> Vec<Issue> {
+    let path = format!("port[{i}].publish[{j}]");
+    let fields = port.values();
+    let plan = publish.plan();
+    let mut known: Vec<&str> = Vec::new();
+    for name in publish.names() {
+        known.push(name);
+    }
+    match &fields {
+        Known::None => {}
+        Known::Some(names) => {
+            known.extend(publish::words().map(|word| -> &str { word }));
+            known.extend(names.iter().map(String::as_str));
+        }
+        // The frame names fields of its own.
+        Known::Open => return Vec::new(),
+    }
+    if matches!(fields, Known::None) && plan.needs_values() {
+        let key = if plan.fields.is_some() { "fields" } else { "topic" };
+        return vec![
+            Issue::at(
+                format!("{path}.{key}"),
+                "this port has no fields",
+                "asks for fields of the frame",
+            )
+            .help("say what the frame's bytes mean: with a `device`, or with `fields` of the port"),
+        ];
+    }
+    let mut issues = Vec::new();
+    for one in plan.fields.iter().flatten() {
+        let first = one.name.split('.').next().unwrap_or_default();
+        if let Known::Some(names) = &fields
+            && !names.iter().any(|name| *name == one.name || name == first)
+        {
+            let meant = nearest(&one.name, names.iter().map(String::as_str));
+            let label = match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "the port has no field of this name".to_string(),
+            };
+            issues.push(
+                Issue::at(
+                    format!("{path}.fields"),
+                    format!("unknown field `{}`", one.name),
+                    label,
+                )
+                .part(one.name.clone())
+                .help(format!(
+                    "fields here: {}",
+                    listed(names.iter().map(String::as_str), "and")
+                )),
+            );
+        }
+    }
+    let payload = match &publish.payload {
+        Some(Payload::Template(text)) => text.names(),
+        _ => Vec::new(),
+    };
+    let used = publish.topic.names().map(|name| ("topic", name));
+    let used = used.chain(payload.into_iter().map(|name| ("payload", name)));
+    for (key, name) in used {
+        let first = name.split('.').next().unwrap_or(name);
+        if known.contains(&name) || known.contains(&first) {
+            continue;
+        }
+        let meant = nearest(name, known.iter().copied());
+        let label = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "nothing of this name is known here".to_string(),
+        };
+        let issue = Issue::at(format!("{path}.{key}"), format!("unknown name `{name}`"), label)
+            .part(name)
+            .help(format!("known here: {}", listed(known.iter().copied(), "and")));
+        issues.push(match meant {
+            Some(_) => issue,
+            None => issue.help(format!(
+                "a value from the frame: `when = {{ regex = '(?<{name}>...)' }}`"
+            )),
+        });
+    }
+    issues
+}
+
+/// Rules that do nothing, or that can't be.
+fn of_policies(i: usize, j: usize, publish: &Publish) -> Vec<Issue> {
+    let path = format!("port[{i}].publish[{j}]");
+    let plan = publish.plan();
+    let mut issues = Vec::new();
+    if publish.window.is_some() && !plan.needs_values() {
+        let title = "a window is over values, and this entry publishes bytes";
+        issues.push(Issue::at(format!("{path}.window"), title, "gathers nothing"));
+    }
+    if publish.heartbeat.is_some() && publish.change.is_none() {
+        let title = "`heartbeat` does nothing without `change`";
+        issues.push(
+            Issue::at(
+                format!("{path}.heartbeat"),
+                title,
+                "everything is published anyway",
+            )
+            .help("add `change = true`")
+            .warning(),
+        );
+    }
+    let several = plan.fields.as_ref().is_none_or(|fields| fields.len() > 1);
+    let apart = publish.topic.names().any(|name| name == "field");
+    if plan.per_value() && several && !apart {
+        let title = "several fields would be published on one topic";
+        issues.push(
+            Issue::at(format!("{path}.topic"), title, "is the same for each of them")
+                .help("put `{{ field }}` into the topic, or name one field with `fields = [...]`"),
+        );
+    }
+    issues
+}
+
 /// Why the broker inside can deliver nothing for this topic or filter.
 fn undeliverable(engine: Engine, text: &str) -> Option<&'static str> {
     match (engine, text.chars().next()?) {
@@ -321,11 +417,20 @@ fn undeliverable(engine: Engine, text: &str) -> Option<&'static str> {
 fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
     // No topic that a person writes has this private character, and none of it is changed in a topic.
     const UNKNOWN: &str = "v\u{f8ff}";
-    let value = |name: &str| match name {
-        "port" => Some(port.name.as_str().as_bytes()),
-        _ => Some(UNKNOWN.as_bytes()),
+    struct Unknown<'a>(&'a str);
+    impl Values for Unknown<'_> {
+        fn bytes<'a>(&'a self, name: &str, _: &'a mut String) -> Option<&'a [u8]> {
+            Some(if name == "port" { self.0 } else { UNKNOWN }.as_bytes())
+        }
+        fn value(&self, name: &str) -> Option<minijinja::Value> {
+            Some(if name == "port" { self.0 } else { UNKNOWN }.into())
+        }
+    }
+    let topic = match publish.topic.render(&Unknown(port.name.as_str())) {
+        Ok(topic) => topic,
+        // A formula that needs a number, say: any level that holds one.
+        Err(_) => return Some(publish.topic.filter()),
     };
-    let topic = publish.topic.render(value).ok()?;
     let level = |level: &str| {
         if level.contains(UNKNOWN) {
             "+".to_string()
@@ -440,7 +545,8 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
         let issue = Issue::at(path, title, label).needs(format!("port[{i}].name"));
         issues.push(help.into_iter().fold(issue, Issue::help));
     };
-    if let Err(error) = port.frame.build(port.serial().char_time()) {
+    let frame = port.frame.clone().unwrap_or_default();
+    if let Err(error) = frame.build(port.serial().char_time()) {
         issue(format!("port[{i}].frame"), "the framing", error.to_string());
     }
     if let Some(Err(error)) = port.check.as_ref().map(check::Config::build) {
@@ -449,6 +555,7 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
             check::Error::Beyond { .. } | check::Error::Tail { .. } => "at",
             check::Error::NoPrefix => "optional",
             check::Error::Nothing { .. } => "covers",
+            check::Error::Group => "each",
         };
         let words = error.to_string();
         let words = match words.split_once(": ") {
@@ -456,6 +563,41 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
             _ => words,
         };
         issue(format!("port[{i}].check.{key}"), "the check", words);
+    }
+    if issues.is_empty()
+        && let Err(port::Wrong::Device(mistakes)) = port.reading()
+    {
+        let root = format!("port[{i}].device");
+        let within = matches!(port.device, Some(port::Device::Inline(_)));
+        issues.extend(mistakes.iter().map(|mistake| match within {
+            true => super::device::issue(mistake, &root),
+            false => Issue::at(
+                &root,
+                "the device's profile does not fit this port",
+                mistake.what.clone(),
+            ),
+        }));
+    }
+    let commands = port.command.iter().enumerate();
+    for (j, name) in commands.filter_map(|(j, command)| Some((j, command.command.as_ref()?))) {
+        let known: Vec<&str> = port
+            .profiles()
+            .iter()
+            .flat_map(|profile| profile.command.iter().map(|command| command.name.as_str()))
+            .collect();
+        if !known.contains(&name.as_str()) {
+            let label = match (nearest(name, known.iter().copied()), known.is_empty()) {
+                (Some(meant), _) => format!("did you mean `{meant}`?"),
+                (None, true) => "the port has no `device` with commands".to_owned(),
+                (None, false) => "the device's profile has no such command".to_owned(),
+            };
+            let path = format!("port[{i}].command[{j}].command");
+            let mut found = Issue::at(path, format!("unknown command `{name}`"), label).part(name.clone());
+            if !known.is_empty() {
+                found = found.help(format!("known: {}", listed(known.iter().copied(), "and")));
+            }
+            issues.push(found);
+        }
     }
     issues
 }

@@ -1,7 +1,8 @@
 //! From a payload to a frame's data.
 
 use super::{Error, text};
-use crate::topic::{Filter, Part, Topic, split};
+use crate::template::{Part, split};
+use crate::topic::{Filter, Topic};
 use data_encoding::{BASE64, BASE64_NOPAD, DecodeError, DecodeKind, HEXLOWER_PERMISSIVE};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -21,13 +22,12 @@ pub enum Down {
     Hex,
     /// Base64 (RFC 4648, section 4); white space is ignored, padding may be left out.
     Base64,
-    /// A text in which `{payload}` stands for the payload as it is, `{topic}` for the message's topic, and
-    /// `{1}`, `{2}` ... for what the wildcards of the filter stand for: `"SET {1} {payload}"`.
-    /// `{{` and `}}` stand for the braces themselves.
+    /// A text in which `{{ payload }}` stands for the payload as it is, `{{ topic }}` for the message's topic, and
+    /// `{{ 1 }}`, `{{ 2 }}` ... for what the wildcards of the filter stand for: `"SET {{ 1 }} {{ payload }}"`.
     Template(DownTemplate),
 }
 
-/// A command with values in it: `"SET {payload}"`.
+/// A command with values in it: `"SET {{ payload }}"`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DownTemplate {
     text: String,
@@ -75,6 +75,7 @@ impl DownTemplate {
     pub fn parse(text: &str) -> Result<DownTemplate, Error> {
         let piece = |part| match part {
             Part::Literal(literal) => Ok(Piece::Literal(literal)),
+            Part::Formula(formula) => Err(Error::UnknownName(formula)),
             Part::Name(name) => match (name.as_str(), name.parse()) {
                 ("payload", _) => Ok(Piece::Payload),
                 ("topic", _) => Ok(Piece::Topic),
@@ -168,7 +169,7 @@ impl<'de> Deserialize<'de> for DownTemplate {
         impl de::Visitor<'_> for Visitor {
             type Value = DownTemplate;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text such as \"SET {payload}\"")
+                f.write_str("a text such as \"SET {{ payload }}\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<DownTemplate, E> {
                 DownTemplate::parse(text).map_err(E::custom)
@@ -184,9 +185,9 @@ impl JsonSchema for DownTemplate {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A text in which {payload}, {topic} and {1}, {2} ... stand for values of the message.",
+            "description": "A text in which {{ payload }}, {{ topic }} and {{ 1 }}, {{ 2 }} ... stand for values of the message.",
             "type": "string",
-            "examples": ["SET {payload}"],
+            "examples": ["SET {{ payload }}"],
         })
     }
 }
@@ -229,14 +230,14 @@ mod tests {
 
     #[test]
     fn fills_a_command() {
-        let down = read("{ template = \"{{{1}.{2}}} {payload} @{topic}\" }");
+        let down = read("{ template = \"[{{ 1 }}.{{ 2 }}] {{ payload }} @{{ topic }}\" }");
         assert_eq!(
             bytes(&down, b"\xff7").unwrap(),
-            b"{air.fan} \xff7 @home/air/fan/set"
+            b"[air.fan] \xff7 @home/air/fan/set"
         );
         assert_eq!(bytes(&read("{ template = \"?\" }"), b"x").unwrap(), b"?");
         let fault = Error::NoWildcard { asked: 3, there: 2 };
-        let down = read("{ template = \"{3}\" }");
+        let down = read("{ template = \"{{ 3 }}\" }");
         assert_eq!(bytes(&down, b""), Err(fault.clone()));
         assert_eq!(down.check(&Filter::parse("home/+/+/set").unwrap()), Err(fault));
         assert_eq!(down.check(&Filter::parse("+/+/#").unwrap()), Ok(()));
@@ -255,9 +256,17 @@ mod tests {
     #[test]
     fn a_mistake_says_what_and_where() {
         for (payload, at, says) in [
-            ("{ template = \"{x}\" }", "\"{x}\"", "there is no value {x}"),
-            ("{ template = \"{0}\" }", "\"{0}\"", "there is no value {0}"),
-            ("{ template = \"SET {\" }", "\"SET {\"", "'{' is not closed"),
+            (
+                "{ template = \"{{ x }}\" }",
+                "\"{{ x }}\"",
+                "there is no value `{{ x }}`",
+            ),
+            (
+                "{ template = \"{{ 0 }}\" }",
+                "\"{{ 0 }}\"",
+                "there is no value `{{ 0 }}`",
+            ),
+            ("{ template = \"SET {{\" }", "\"SET {{\"", "'{{' is not closed"),
             ("\"hexx\"", "\"hexx\"", "unknown variant `hexx`"),
         ] {
             let text = format!("payload = {payload}");

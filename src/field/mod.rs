@@ -2,13 +2,31 @@
 //!
 //! Nothing is guessed and nothing is lost: what an encoding cannot carry is an error that the caller counts.
 
+pub mod config;
+pub(crate) mod decode;
 mod down;
+pub(crate) mod encode;
+pub(crate) mod expr;
+mod named;
+mod number;
+pub(crate) mod plan;
+pub mod record;
+#[cfg(feature = "script")]
+mod script;
+mod split;
+mod time;
+pub(crate) mod unpack;
 mod up;
 
+pub use decode::{Fault, Traced};
 pub use down::{Down, DownTemplate};
+pub use encode::ParameterError;
+pub use plan::Mistake;
+pub(crate) use split::regex;
+pub(crate) use up::timestamp;
 pub use up::{Context, Data, Json, Up};
 
-use crate::topic::BraceError;
+use crate::template::SplitError;
 
 /// Why a payload was not made of a frame, or a frame not of a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +55,14 @@ pub enum Error {
     },
     /// The braces of a command template are wrong.
     #[error(transparent)]
-    Braces(#[from] BraceError),
+    Braces(#[from] SplitError),
     /// A command template asks for a value that does not exist.
-    #[error("there is no value {{{0}}} for a command: {{payload}}, {{topic}} and {{1}}, {{2}} ... exist")]
+    #[error(
+        "there is no value `{{{{ {0} }}}}` for a command: `{{{{ payload }}}}`, `{{{{ topic }}}}` and `{{{{ 1 }}}}`, `{{{{ 2 }}}}` ... exist"
+    )]
     UnknownName(String),
     /// A command template asks for more wildcards than the filter has.
-    #[error("{{{asked}}} stands for wildcard number {asked} of the filter, which has {there}")]
+    #[error("{{{{ {asked} }}}} stands for wildcard number {asked} of the filter, which has {there}")]
     NoWildcard {
         /// The number in the template.
         asked: usize,

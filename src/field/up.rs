@@ -109,7 +109,7 @@ impl Json {
 }
 
 /// RFC 3339 in UTC. A clock that is out of the years it can write is shown at the nearest of them.
-fn timestamp(time: SystemTime) -> String {
+pub(crate) fn timestamp(time: SystemTime) -> String {
     /// 9999-12-31T23:59:59Z.
     const LAST: u64 = 253_402_300_799;
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -46,6 +46,10 @@ pub(super) struct Progress {
     pub(super) synced: bool,
     /// An escape has been seen in this frame.
     pub(super) escaped: bool,
+    /// Where several methods share the line: what each of them keeps.
+    pub(super) each: Vec<Progress>,
+    /// Which of them had the last frame.
+    pub(super) branch: usize,
 }
 
 impl Progress {
@@ -53,6 +57,20 @@ impl Progress {
     fn pass(&mut self, n: usize) {
         self.seen = self.seen.saturating_sub(n);
         self.inner = self.inner.saturating_sub(n);
+        for progress in &mut self.each {
+            progress.pass(n);
+        }
+    }
+
+    /// Silence: nothing before it is looked at again.
+    fn silence(&mut self) {
+        let mut each = std::mem::take(&mut self.each);
+        each.iter_mut().for_each(Progress::silence);
+        *self = Progress {
+            synced: self.synced,
+            each,
+            ..Progress::default()
+        };
     }
 }
 
@@ -179,9 +197,15 @@ impl Decoder {
 
     /// The next frame, or what was damaged. `None`: read on.
     pub fn next<S: Seal + ?Sized>(&mut self, seal: &S) -> Option<Item<'_>> {
+        self.next_of(seal).map(|(_, item)| item)
+    }
+
+    /// The next frame, or what was damaged, with the number of the branch that it came from where several
+    /// methods share the line ([`Framing::any`]). `None`: read on.
+    pub fn next_of<S: Seal + ?Sized>(&mut self, seal: &S) -> Option<(usize, Item<'_>)> {
         loop {
             if self.run.len >= RUN_MAX {
-                return Some(self.tell_run(RUN_MAX));
+                return Some((0, self.tell_run(RUN_MAX)));
             }
             let held = self.buffer.held();
             let (limit, silent) = match self.silences.front() {
@@ -207,21 +231,18 @@ impl Decoder {
                 Step::More if silent => {
                     // Whatever is left before the silence has no rest to hope for.
                     self.run.add(limit - self.run.len, Damage::Stale);
-                    self.progress = Progress {
-                        synced: self.progress.synced,
-                        ..Progress::default()
-                    };
+                    self.progress.silence();
                     self.silences.pop_front();
                     if self.run.len > 0 {
                         let all = self.run.len;
-                        return Some(self.tell_run(all));
+                        return Some((0, self.tell_run(all)));
                     }
                 }
                 Step::More => return None,
                 step if self.run.len > 0 => {
                     self.pending = Some(step);
                     let all = self.run.len;
-                    return Some(self.tell_run(all));
+                    return Some((0, self.tell_run(all)));
                 }
                 Step::Pass(n) => {
                     self.progress.pass(n);
@@ -230,19 +251,17 @@ impl Decoder {
                 Step::Damaged { used, why } => {
                     self.progress.pass(used);
                     let spent = self.spend(used);
-                    return Some(Item::Damaged {
-                        why,
-                        bytes: self.buffer.spent(spent, 0..used),
-                    });
+                    let bytes = self.buffer.spent(spent, 0..used);
+                    return Some((0, Item::Damaged { why, bytes }));
                 }
                 Step::Frame { used, data, scratch } => {
                     self.progress.pass(used);
                     let spent = self.spend(used);
-                    return Some(Item::Frame(if scratch {
-                        &self.scratch[data]
-                    } else {
-                        self.buffer.spent(spent, data)
-                    }));
+                    let data = match scratch {
+                        true => &self.scratch[data],
+                        false => self.buffer.spent(spent, data),
+                    };
+                    return Some((self.progress.branch, Item::Frame(data)));
                 }
             }
         }

@@ -6,6 +6,7 @@
 //!
 //! No I/O and no clock here: bytes and times are arguments.
 
+mod any;
 mod buffer;
 pub mod cobs;
 mod config;
@@ -26,6 +27,7 @@ pub mod start_end;
 #[cfg(test)]
 mod tests;
 
+pub use any::Branch;
 pub use config::Config;
 pub use decoder::Decoder;
 pub use marker::{MARKER_MAX, Marker, SIZE_MAX, Size};
@@ -60,6 +62,7 @@ enum Method {
     Cobs(cobs::Method),
     Hdlc(hdlc::Method),
     Raw(raw::Method),
+    Any(any::Method),
 }
 
 /// What the decoder found.
@@ -248,11 +251,19 @@ impl Framing {
             Method::Cobs(method) => method.encode(data, seal, out),
             Method::Hdlc(method) => method.encode(data, seal, out),
             Method::Raw(method) => method.encode(data, seal, out),
+            Method::Any(method) => method.encode(data, seal, out),
         };
         if done.is_err() {
             out.truncate(start);
         }
         done
+    }
+
+    /// Several protocols on one line. What they do not all take for noise is waited for as long as the most
+    /// patient of them waits.
+    pub fn any(branches: Vec<Branch>, char_time: Duration) -> Framing {
+        let quiet = branches.iter().filter_map(|branch| branch.framing.quiet()).max();
+        Framing::new(Method::Any(any::Method::new(branches)), quiet, char_time)
     }
 
     fn new(method: Method, quiet: Option<Duration>, char_time: Duration) -> Framing {
@@ -283,6 +294,7 @@ impl Framing {
             Method::Cobs(method) => method.step(scene),
             Method::Hdlc(method) => method.step(scene),
             Method::Raw(method) => method.step(scene),
+            Method::Any(method) => method.step(scene),
         }
     }
 }

@@ -41,6 +41,11 @@ pub struct Config {
     /// and there is no check. With `escape` it always means that.
     #[serde(default)]
     pub restart: bool,
+    /// Whether a frame whose check fails is dropped as a whole, instead of being searched for another start. For
+    /// start markers that stand in every frame many times, such as `"\r\n"`: the rest of a damaged frame must not
+    /// pass for a frame because its short check happens to hold. Default false.
+    #[serde(default)]
+    pub whole: bool,
     /// Whether the start marker is taken off the data, after the check. Default true. The end marker and the
     /// tail never are data.
     #[serde(default = "strip")]
@@ -76,6 +81,7 @@ impl Config {
             length: None,
             escape: None,
             restart: false,
+            whole: false,
             strip: strip(),
             ignore: Octets::default(),
             max: Size::DEFAULT,
@@ -145,7 +151,7 @@ impl Method {
             return step;
         }
         let step = self.frame(scene);
-        let leaves = matches!(step, Step::Skip(..) | Step::Frame { .. });
+        let leaves = matches!(step, Step::Skip(..) | Step::Frame { .. } | Step::Damaged { .. });
         if leaves && matches!(self.inside, Inside::Escaped(_)) {
             // Where escapes are depends on where the frame began; what was met says something all the same.
             let progress = &mut *scene.progress;
@@ -181,6 +187,7 @@ impl Method {
         let used = end + behind;
         match self.open(scene, seal, end, used) {
             Ok((data, scratch)) => Step::Frame { used, data, scratch },
+            Err(why) if self.config.whole => Step::Damaged { used, why },
             Err(why) => Step::Skip(1, why),
         }
     }

@@ -2,10 +2,13 @@
 
 use crate::broker::Qos;
 use crate::octets::Octets;
+use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window};
 use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
 use crate::span::Span;
 use crate::topic::{Filter, Template};
-use crate::{check, field, frame};
+use crate::{check, field, frame, profile};
+
+pub use super::device::{Device, Reading, Wrong};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
@@ -30,22 +33,27 @@ pub struct Config {
     pub usb: Option<Usb>,
     /// Speed of the line in baud; any number that the port's driver takes. Default 9600.
     #[serde(default)]
-    pub baud: Baud,
+    #[schemars(extend("default" = 9600))]
+    pub baud: Option<Baud>,
     /// Data bits per character: 5, 6, 7 or 8. Default 8.
     #[serde(default)]
-    pub data_bits: DataBits,
+    #[schemars(extend("default" = 8))]
+    pub data_bits: Option<DataBits>,
     /// The parity bit: `none`, `even`, `odd`, `mark` (always 1) or `space` (always 0). Default `none`.
     /// With `even` and `odd`, a character whose parity is wrong is read as a zero byte, so that it can't
     /// pass for what it is not.
     #[serde(default)]
-    pub parity: Parity,
+    #[schemars(extend("default" = "none"))]
+    pub parity: Option<Parity>,
     /// Stop bits: 1 or 2 (2 means one and a half with 5 data bits). Default 1.
     #[serde(default)]
-    pub stop_bits: StopBits,
+    #[schemars(extend("default" = 1))]
+    pub stop_bits: Option<StopBits>,
     /// Flow control: `none`, `rts-cts` (by wire) or `xon-xoff` (by the characters 0x11 and 0x13, which
     /// then can't be data). Default `none`.
     #[serde(default)]
-    pub flow_control: FlowControl,
+    #[schemars(extend("default" = "none"))]
+    pub flow_control: Option<FlowControl>,
     /// Level of DTR after opening: true = asserted. Default: as the kernel leaves it, which is asserted. The
     /// kernel asserts it for a moment in any case. It stays as it is when the port is closed, so that a
     /// board that takes DTR for its reset button is not reset at each restart of mqttyd.
@@ -60,10 +68,21 @@ pub struct Config {
     #[serde(default = "yes")]
     pub low_latency: bool,
 
-    /// How the bytes are cut into frames. Lines by default.
+    /// The device behind the port: the name of a profile, such as `"plantower-pms5003"`, which says how the line
+    /// is set, how bytes become frames, and what they mean; a list of names where several protocols share the line;
+    /// or a table that says the same in place: `device = { fields = [ ... ] }`, see fields.md. What the port itself
+    /// says of the line, frames and check goes before. None by default: frames are bytes.
     #[serde(default)]
-    pub frame: frame::Config,
-    /// The checksum that each frame carries. None by default: every frame is taken as good.
+    pub device: Option<Device>,
+    /// The profiles that `device` names, read from their files.
+    #[serde(skip)]
+    pub described: Vec<profile::Config>,
+
+    /// How the bytes are cut into frames. Default: as the device's profile says, or else lines.
+    #[serde(default)]
+    pub frame: Option<frame::Config>,
+    /// The checksum that each frame carries. Default: as the device's profile says, or else none: every frame is
+    /// taken as good.
     #[serde(default)]
     pub check: Option<check::Config>,
 
@@ -79,13 +98,40 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Publish {
-    /// The topic, with `{port}`, `{seq}` and the named groups of `when = { regex = "(?<id>...)" }` filled in.
+    /// The topic, with values put in: `{{ port }}`, `{{ seq }}`, `{{ time }}`, the named groups of
+    /// `when = { regex = "(?<id>...)" }`, and the frame's fields by their names. With `{{ field }}` in it there is one
+    /// message for each field. What stands in the braces may be computed as Jinja does it: `{{ port | upper }}`.
     /// A value from the line can't make another topic than the one meant: `/`, `+`, `#` and the like are
     /// percent-encoded, and a message whose value is empty is not published.
     pub topic: Template,
-    /// The payload: `raw` (the frame's bytes), `text`, `hex`, `base64` or `json`. Raw by default.
+    /// The payload: the frame's bytes (`raw`, `text`, `hex`, `base64`, `json`), one value as text (`value`), all
+    /// values as a JSON object (`values`), or a text of your own (`{ template = "{{ value }} {{ unit }}" }`). Default:
+    /// `value` if the topic has `{{ field }}` in it or `fields` names one, `values` if `fields` names several, or
+    /// else `raw`.
     #[serde(default)]
-    pub payload: field::Up,
+    pub payload: Option<Payload>,
+    /// Which fields are published: names, or tables with a name and rules for this field alone, such as
+    /// `["pm10", { name = "pm25", every = "10s" }]`. All by default.
+    #[serde(default)]
+    pub fields: Option<Fields>,
+    /// Publish only what has changed: `true`, `{ by = 0.5 }` (a number must differ by so much) or
+    /// `{ percent = 2 }`. A JSON object is published when one of its values has changed. Not set: everything.
+    #[serde(default)]
+    pub change: Option<Change>,
+    /// With `change`: what comes is published though it hasn't changed, if the last message is older than this.
+    #[serde(default)]
+    pub heartbeat: Option<Span>,
+    /// At most one message in this time for each topic. Of those between, the last one is published at its end.
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// Gather values for a time and publish one for them: `{ over = "1min", take = "mean" }`. It comes first:
+    /// `change` and `every` see what the window gives.
+    #[serde(default)]
+    pub window: Option<Window>,
+    /// Say so when no value has come for this long: `"5min"`, or a table that says what and where. It is said once
+    /// for each topic, and the next value is published at once. Not set: nothing is said.
+    #[serde(default)]
+    pub stale: Option<Stale>,
     /// The quality of service, 0, 1 or 2, with which it is published. 0 by default. The engine `rumqttd` delivers
     /// with the quality of the subscription, whatever this says.
     #[serde(default)]
@@ -107,6 +153,8 @@ pub enum When {
     /// The frame matches this regular expression. Its named groups can stand in the topic. Bytes that are not
     /// UTF-8 are matched by `(?-u)` expressions such as `(?-u)^\xaa`.
     Regex(Pattern),
+    /// The frame is of the kind of this name, where the port's fields tell kinds apart.
+    Kind(String),
 }
 
 /// From a topic to the device: `[[port.command]]`.
@@ -115,8 +163,12 @@ pub enum When {
 pub struct Command {
     /// The filter of the topics that carry commands; `+` and `#` as MQTT has them.
     pub topic: Filter,
+    /// The command of the device's profile that the messages are: their payload is a JSON object of its parameters,
+    /// `{"fan": 3}`, or the value alone where there is only one. Instead of `payload`. None by default.
+    #[serde(default)]
+    pub command: Option<String>,
     /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
-    /// `{ template = "SET {payload}" }`. Raw by default. Framing and check are added.
+    /// `{ template = "SET {{ payload }}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
     pub payload: field::Down,
     /// Whether the bytes are the whole frame already: neither framing nor check is added. For devices whose
@@ -171,19 +223,68 @@ pub struct Pattern(regex::bytes::Regex);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLength(pub usize);
 
+/// The fields that a port's frames have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Frames are bytes only.
+    None,
+    /// These.
+    Some(Vec<String>),
+    /// Those that the frame names.
+    Open,
+}
+
 impl Config {
+    /// The fields that the port's frames have, by name.
+    pub(crate) fn values(&self) -> Known {
+        let Some(profile) = self.reading().ok().and_then(|reading| reading.profile) else {
+            return Known::None;
+        };
+        if profile.is_open() {
+            return Known::Open;
+        }
+        let infos = profile.shapes().flat_map(|shape| shape.infos());
+        let mut names: Vec<String> = infos.map(|info| info.name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        Known::Some(names)
+    }
+
     /// The part that the serial room needs.
     pub fn serial(&self) -> serial::Config {
+        let profiles = self.profiles();
+        /// What the first profile that knows says.
+        fn first<T>(
+            profiles: &[&profile::Config],
+            of: impl Fn(&profile::config::Serial) -> Option<T>,
+        ) -> Option<T> {
+            profiles.iter().find_map(|profile| of(&profile.serial))
+        }
         serial::Config {
             path: self.path.clone(),
             usb: self.usb.clone(),
-            baud: self.baud,
-            data_bits: self.data_bits,
-            parity: self.parity,
-            stop_bits: self.stop_bits,
-            flow_control: self.flow_control,
-            dtr: self.dtr,
-            rts: self.rts,
+            baud: self
+                .baud
+                .or(first(&profiles, |serial| serial.baud))
+                .unwrap_or_default(),
+            data_bits: self
+                .data_bits
+                .or(first(&profiles, |serial| serial.data_bits))
+                .unwrap_or_default(),
+            parity: self
+                .parity
+                .or(first(&profiles, |serial| serial.parity))
+                .unwrap_or_default(),
+            stop_bits: self
+                .stop_bits
+                .or(first(&profiles, |serial| serial.stop_bits))
+                .unwrap_or_default(),
+            flow_control: self
+                .flow_control
+                .or(first(&profiles, |serial| serial.flow_control))
+                .unwrap_or_default(),
+            dtr: self.dtr.or(first(&profiles, |serial| serial.dtr)),
+            rts: self.rts.or(first(&profiles, |serial| serial.rts)),
             low_latency: self.low_latency,
         }
     }
@@ -191,9 +292,34 @@ impl Config {
 
 impl Publish {
     /// The names that this entry's topic may hold in braces, beside those of its own condition.
-    pub const NAMES: [&'static str; 2] = ["port", "seq"];
+    pub const NAMES: [&'static str; 3] = publish::PLAIN;
 
-    /// Every name that this entry's topic may hold in braces.
+    /// What it says about values.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            topic: self.topic.clone(),
+            payload: self.payload.clone(),
+            fields: self.fields.as_ref().map(|fields| fields.0.clone()),
+            policy: Policy {
+                change: self.change,
+                heartbeat: self.heartbeat.map(Into::into),
+                every: self.every.map(Into::into),
+                window: self.window,
+                stale: self.stale.clone(),
+            },
+        }
+    }
+
+    /// Every name that its templates hold.
+    pub(crate) fn used(&self) -> Vec<String> {
+        let payload = match &self.payload {
+            Some(Payload::Template(text)) => text.names(),
+            _ => Vec::new(),
+        };
+        self.topic.names().chain(payload).map(str::to_owned).collect()
+    }
+
+    /// Every name that this entry's topic may hold in braces without looking into the frame.
     pub fn names(&self) -> Vec<&str> {
         let groups = match &self.when {
             Some(When::Regex(pattern)) => pattern.groups().collect(),

@@ -52,6 +52,7 @@ impl Port {
             self.outbox.quiet(now()).filter(|_| is_open),
             self.outbox.expiry(),
             self.counters_due,
+            self.uplink.deadline().filter(|_| self.held.is_empty()),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         if let Some(deadline) = deadline {

@@ -1,15 +1,20 @@
 //! What passes on a port: frames become messages, commands become frames, and all of it is counted and told.
 
+use super::counters::Counters;
 use super::outbox::Queued;
-use super::{Port, now};
+use super::up::Unpublished;
+use super::{Parts, Port, now};
 use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::field::record::{Entry, Quality, Record};
+use crate::fold::Run;
 use crate::frame::Item;
+use crate::profile::{Outcome, Reader};
 use crate::topic::Topic;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -18,52 +23,87 @@ pub(super) const HELD_OWN: usize = 64;
 /// Counters are published so long after a change at the soonest: changes come in bursts.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// The values of a good frame, where it has any to publish; or why it is not what the description says.
+fn meaning(
+    reader: &mut Reader,
+    branch: usize,
+    frame: &[u8],
+    counters: &mut Counters,
+) -> Result<Option<Record>, String> {
+    match reader.read(branch, frame, None) {
+        Outcome::Values(record) => {
+            let out = |entry: &Entry<'_>| entry.quality == Quality::OutOfRange;
+            counters.out_of_range += record.iter().filter(out).count() as u64;
+            Ok(Some(record))
+        }
+        Outcome::Error(record) => {
+            counters.errors += 1;
+            Ok(Some(record))
+        }
+        Outcome::Unknown => {
+            counters.unknown += 1;
+            Ok(None)
+        }
+        Outcome::Ack(_) | Outcome::NoData(_) | Outcome::Ignored(_) | Outcome::Gathered => Ok(None),
+        Outcome::Refused(fault) => {
+            counters.refused += 1;
+            Err(fault.to_string())
+        }
+    }
+}
+
 impl Port {
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     pub(super) fn decode(&mut self) {
         let Port {
             name,
             decoder,
-            check,
+            guard,
+            reader,
             uplink,
             parts,
             held,
             counters,
             stamp,
             damaged,
+            refused: misread,
             unpublished,
             ..
         } = self;
         let mut any = false;
         while held.is_empty() {
-            let Some(item) = decoder.next(&*check) else { break };
+            let Some((branch, item)) = decoder.next_of(&*guard) else {
+                break;
+            };
             any = true;
             match item {
                 Item::Frame(frame) => {
                     counters.frames += 1;
                     let (mut made, mut refused) = (0, None);
-                    uplink.messages(frame, *stamp, |entry, message| {
-                        let fault = match message {
-                            Ok(message) => match offer(&mut parts.publisher, held, message) {
-                                Offered::Refused(why) => why,
-                                taken => {
-                                    made += 1;
-                                    counters.published += 1;
-                                    counters.held_back += u64::from(matches!(taken, Offered::Held));
-                                    if let Some(count) = unpublished[entry].good() {
-                                        info!(port = %name, count, "frames are published again");
-                                    }
-                                    return;
+                    let read = match reader {
+                        Some(reader) => meaning(reader, branch, frame, counters),
+                        None => Ok(None),
+                    };
+                    match read {
+                        Ok(record) => {
+                            let record = record.as_ref();
+                            uplink.messages(frame, record, *stamp, now(), |entry, message| {
+                                match publish(message, entry, name, parts, held, counters, unpublished) {
+                                    Ok(()) => made += 1,
+                                    Err(why) => refused = Some(why),
                                 }
-                            },
-                            Err(error) => error.to_string(),
-                        };
-                        counters.unpublished += 1;
-                        if let Some(count) = unpublished[entry].fault(now()) {
-                            warn!(port = %name, count, "a frame could not be published: {fault}");
+                            });
+                            if let Some(count) = misread.good() {
+                                info!(port = %name, count, "frames are as the device's description says again");
+                            }
                         }
-                        refused = Some(fault);
-                    });
+                        Err(why) => {
+                            if let Some(count) = misread.fault(now()) {
+                                warn!(port = %name, count, "a frame is not as the device's description says: {why}");
+                            }
+                            refused = Some(why);
+                        }
+                    }
                     if parts.tap.watched() {
                         let verdict = match refused {
                             Some(why) => Verdict::Refused(why),
@@ -237,11 +277,43 @@ impl Port {
     pub(super) fn time(&mut self) {
         let now = now();
         self.decoder.expire(now);
+        if self.held.is_empty() {
+            self.publish_due(now, false);
+        }
         while let Some(queued) = self.outbox.expired(now) {
             self.drop_command("expired", &queued, "it waited longer than `expire` allows");
         }
         if self.counters_due.is_some_and(|due| due <= now) {
             self.publish_counters();
+        }
+    }
+
+    /// Publishes what has waited for its time; with `all`, also what would have to wait longer.
+    pub(super) fn publish_due(&mut self, now: Instant, all: bool) {
+        if !all && self.uplink.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        let Port {
+            name,
+            uplink,
+            parts,
+            held,
+            counters,
+            unpublished,
+            ..
+        } = self;
+        let mut any = false;
+        let mut send = |entry: usize, message| {
+            any = true;
+            let _ = publish(message, entry, name, parts, held, counters, unpublished);
+        };
+        if all {
+            uplink.flush(now, &mut send);
+        } else {
+            uplink.time(now, &mut send);
+        }
+        if any {
+            self.changed();
         }
     }
 
@@ -303,6 +375,37 @@ impl Port {
             debug!(port = %self.name, "the port's state can't be published: {why}");
         }
     }
+}
+
+/// Gives the broker what an entry has made, and counts it; or counts that it has made nothing, and says why.
+fn publish(
+    made: Result<Message, Unpublished>,
+    entry: usize,
+    name: &Arc<str>,
+    parts: &mut Parts,
+    held: &mut VecDeque<Message>,
+    counters: &mut Counters,
+    unpublished: &mut [Run],
+) -> Result<(), String> {
+    let fault = match made {
+        Ok(message) => match offer(&mut parts.publisher, held, message) {
+            Offered::Refused(why) => why,
+            taken => {
+                counters.published += 1;
+                counters.held_back += u64::from(matches!(taken, Offered::Held));
+                if let Some(count) = unpublished.get_mut(entry).and_then(Run::good) {
+                    info!(port = %name, count, "frames are published again");
+                }
+                return Ok(());
+            }
+        },
+        Err(error) => error.to_string(),
+    };
+    counters.unpublished += 1;
+    if let Some(count) = unpublished.get_mut(entry).and_then(|run| run.fault(now())) {
+        warn!(port = %name, count, "a frame could not be published: {fault}");
+    }
+    Err(fault)
 }
 
 /// What became of a message.

@@ -2,26 +2,13 @@
 
 use super::config::{Publish, When};
 use crate::broker::{Message, Qos};
-use crate::field::{self, Context};
+use crate::field::record::Record;
 use crate::octets::Octets;
-use crate::topic::{self, Template};
-use regex::bytes::{Captures, Regex};
+pub(crate) use crate::publish::Unpublished;
+use crate::publish::{self, Frame, Out};
+use regex::bytes::Regex;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-/// Why a frame did not become a message of one entry.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unpublished {
-    /// The payload can't be made of these bytes.
-    #[error("{template}: {source}")]
-    Payload { template: String, source: field::Error },
-    /// The values of the frame make no topic.
-    #[error("{template}: {source}")]
-    Topic {
-        template: String,
-        source: topic::RenderError,
-    },
-}
+use std::time::{Instant, SystemTime};
 
 /// The publish entries of a port.
 #[derive(Debug)]
@@ -33,8 +20,7 @@ pub(crate) struct Uplink {
 
 #[derive(Debug)]
 struct Entry {
-    topic: Template,
-    payload: field::Up,
+    says: publish::Entry,
     qos: Qos,
     retain: bool,
     when: Condition,
@@ -44,15 +30,19 @@ struct Entry {
 enum Condition {
     Always,
     Prefix(Octets),
+    Kind(String),
     Matches(Regex),
-    /// The topic names groups of the expression.
+    /// Templates name groups of the expression.
     Captures(Regex),
 }
+
+/// Takes messages, or why there is none, with the number of the entry.
+type Send<'a> = dyn FnMut(usize, Result<Message, Unpublished>) + 'a;
 
 impl Uplink {
     /// The entries of the port of this name.
     pub(crate) fn new(port: Arc<str>, entries: &[Publish]) -> Uplink {
-        let entries = entries.iter().map(Entry::new).collect();
+        let entries = entries.iter().map(|publish| Entry::new(&port, publish)).collect();
         Uplink {
             port,
             entries,
@@ -61,45 +51,78 @@ impl Uplink {
     }
 
     /// Makes the messages of one good frame whose last byte came at `time`, and hands each to `send` with the
-    /// number of its entry.
+    /// number of its entry. What is to wait is kept until [`time`](Uplink::time).
     pub(crate) fn messages(
         &mut self,
-        frame: &[u8],
+        bytes: &[u8],
+        record: Option<&Record>,
         time: SystemTime,
+        now: Instant,
         mut send: impl FnMut(usize, Result<Message, Unpublished>),
     ) {
         let seq = self.seq;
         self.seq += 1;
-        for (number, entry) in self.entries.iter().enumerate() {
-            let captures = match &entry.when {
-                Condition::Always => None,
-                Condition::Prefix(prefix) if frame.starts_with(prefix) => None,
-                Condition::Matches(regex) if regex.is_match(frame) => None,
-                Condition::Captures(regex) => match regex.captures(frame) {
-                    Some(captures) => Some(captures),
-                    None => continue,
-                },
-                Condition::Prefix(_) | Condition::Matches(_) => continue,
-            };
-            let context = Context {
-                port: &self.port,
-                time,
-                seq,
-            };
-            send(number, entry.message(frame, &context, captures.as_ref()));
+        let frame = Frame {
+            port: &self.port,
+            bytes,
+            record,
+            time,
+            seq,
+        };
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            entry.frame(&frame, now, &mut |made| send(number, made));
+        }
+    }
+
+    /// When [`time`](Uplink::time) is to be called.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.says.deadline())
+            .min()
+    }
+
+    /// What time brings: ends of intervals and windows, and what is said of silence.
+    pub(crate) fn time(&mut self, now: Instant, send: &mut Send<'_>) {
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            let (qos, retain) = (entry.qos, entry.retain);
+            entry.says.time(now, &mut |made| {
+                send(number, made.map(|out| message(out, qos, retain)))
+            });
+        }
+    }
+
+    /// All that is held back, now, because there is no later.
+    pub(crate) fn flush(&mut self, now: Instant, send: &mut Send<'_>) {
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            let (qos, retain) = (entry.qos, entry.retain);
+            entry.says.flush(now, &mut |made| {
+                send(number, made.map(|out| message(out, qos, retain)))
+            });
         }
     }
 }
 
+fn message(out: Out, qos: Qos, retain: bool) -> Message {
+    Message {
+        topic: out.topic,
+        payload: out.payload,
+        qos,
+        retain,
+    }
+}
+
 impl Entry {
-    fn new(publish: &Publish) -> Entry {
+    fn new(port: &Arc<str>, publish: &Publish) -> Entry {
         let when = match &publish.when {
             None => Condition::Always,
             Some(When::Prefix(prefix)) => Condition::Prefix(prefix.clone()),
+            Some(When::Kind(kind)) => Condition::Kind(kind.clone()),
             Some(When::Regex(pattern)) => {
-                let named = publish.topic.names().any(|name| !Publish::NAMES.contains(&name));
+                let groups: Vec<&str> = pattern.groups().collect();
+                let used = publish.used();
                 let regex = pattern.regex().clone();
-                if named {
+                if used.iter().any(|name| groups.contains(&name.as_str())) {
                     Condition::Captures(regex)
                 } else {
                     Condition::Matches(regex)
@@ -107,52 +130,34 @@ impl Entry {
             }
         };
         Entry {
-            topic: publish.topic.clone(),
-            payload: publish.payload.clone(),
+            says: publish::Entry::new(port.clone(), &publish.plan()),
             qos: publish.qos,
             retain: publish.retain,
             when,
         }
     }
 
-    fn message(
-        &self,
-        frame: &[u8],
-        context: &Context<'_>,
-        captures: Option<&Captures<'_>>,
-    ) -> Result<Message, Unpublished> {
-        let template = || self.topic.to_string();
-        let seq;
-        let seq = if self.topic.names().any(|name| name == "seq") {
-            seq = context.seq.to_string();
-            seq.as_bytes()
-        } else {
-            &[]
+    fn frame(&mut self, frame: &Frame<'_>, now: Instant, send: &mut dyn FnMut(Result<Message, Unpublished>)) {
+        let bytes = frame.bytes;
+        let groups = match &self.when {
+            Condition::Always => Vec::new(),
+            Condition::Prefix(prefix) if bytes.starts_with(prefix) => Vec::new(),
+            Condition::Kind(kind) if frame.record.is_some_and(|record| record.kind() == kind) => Vec::new(),
+            Condition::Matches(regex) if regex.is_match(bytes) => Vec::new(),
+            Condition::Captures(regex) => match regex.captures(bytes) {
+                Some(captures) => regex
+                    .capture_names()
+                    .flatten()
+                    .filter_map(|name| Some((name.into(), captures.name(name)?.as_bytes().to_vec())))
+                    .collect(),
+                None => return,
+            },
+            Condition::Prefix(_) | Condition::Kind(_) | Condition::Matches(_) => return,
         };
-        let topic = self
-            .topic
-            .render(|name| match name {
-                "port" => Some(context.port.as_bytes()),
-                "seq" => Some(seq),
-                group => captures?.name(group).map(|found| found.as_bytes()),
-            })
-            .map_err(|source| Unpublished::Topic {
-                template: template(),
-                source,
-            })?;
-        let payload = self
-            .payload
-            .render(frame, context)
-            .map_err(|source| Unpublished::Payload {
-                template: template(),
-                source,
-            })?;
-        Ok(Message {
-            topic,
-            payload,
-            qos: self.qos,
-            retain: self.retain,
-        })
+        let (qos, retain) = (self.qos, self.retain);
+        self.says.frame(frame, &groups, now, &mut |made| {
+            send(made.map(|out| message(out, qos, retain)));
+        });
     }
 }
 
@@ -171,12 +176,18 @@ mod tests {
 
     fn messages(uplink: &mut Uplink, frame: &[u8]) -> Vec<Result<(String, Vec<u8>), String>> {
         let mut all = Vec::new();
-        uplink.messages(frame, SystemTime::UNIX_EPOCH, |_, message| {
-            all.push(match message {
-                Ok(message) => Ok((message.topic.to_string(), message.payload.to_vec())),
-                Err(error) => Err(error.to_string()),
-            });
-        });
+        uplink.messages(
+            frame,
+            None,
+            SystemTime::UNIX_EPOCH,
+            Instant::now(),
+            |_, message| {
+                all.push(match message {
+                    Ok(message) => Ok((message.topic.to_string(), message.payload.to_vec())),
+                    Err(error) => Err(error.to_string()),
+                });
+            },
+        );
         all
     }
 
@@ -185,13 +196,13 @@ mod tests {
         let mut uplink = uplink(
             r#"
             [[publish]]
-            topic = "home/{port}/raw"
+            topic = "home/{{ port }}/raw"
             [[publish]]
-            topic = "home/{port}/hex"
+            topic = "home/{{ port }}/hex"
             payload = "hex"
             when = { prefix = "T=" }
             [[publish]]
-            topic = "home/{id}/value"
+            topic = "home/{{ id }}/value"
             when = { regex = "^(?<id>[^=]+)=" }
             "#,
         );
@@ -218,12 +229,15 @@ mod tests {
             topic = "home/text"
             payload = "text"
             [[publish]]
-            topic = "home/{id}"
+            topic = "home/{{ id }}"
             when = { regex = "(?<id>x*)" }
             "#,
         );
         let all = messages(&mut uplink, b"\xff");
         assert!(all[0].as_ref().unwrap_err().starts_with("home/text: "), "{all:?}");
-        assert!(all[1].as_ref().unwrap_err().starts_with("home/{id}: "), "{all:?}");
+        assert!(
+            all[1].as_ref().unwrap_err().starts_with("home/{{ id }}: "),
+            "{all:?}"
+        );
     }
 }

@@ -28,7 +28,7 @@ impl Text for Filter {
 }
 
 impl Text for Template {
-    const EXPECTED: &'static str = "a topic such as \"home/{port}/state\"";
+    const EXPECTED: &'static str = "a topic such as \"home/{{ port }}/state\"";
     fn read(text: &str) -> Result<Self, impl Display> {
         Template::parse(text)
     }
@@ -101,11 +101,11 @@ impl JsonSchema for Template {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "An MQTT topic name in which {name} stands for a value; {{ and }} for the braces themselves. \
-                What would change the topic's levels is percent-encoded in the value.",
+            "description": "An MQTT topic name in which {{ name }} stands for a value, and {{ name | lower }} for what Jinja \
+                makes of it. What would change the topic's levels is percent-encoded in the value.",
             "type": "string",
             "pattern": r"^[^+#\u0000]+$",
-            "examples": ["home/{port}/state"],
+            "examples": ["home/{{ port }}/state"],
         })
     }
 }
@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn reads_the_three_kinds() {
         let held: Held =
-            toml::from_str("topic = \"a/b\"\nfilters = [\"a/+\", \"#\"]\ntemplate = \"a/{port}\"").unwrap();
+            toml::from_str("topic = \"a/b\"\nfilters = [\"a/+\", \"#\"]\ntemplate = \"a/{{ port }}\"")
+                .unwrap();
         assert_eq!(held.topic, Topic::parse("a/b").unwrap());
         assert_eq!(held.filters.len(), 2);
         assert_eq!(held.template.names().collect::<Vec<_>>(), ["port"]);

@@ -2,15 +2,12 @@
 //!
 //! The rules are those of MQTT 3.1.1 and 5.0, section 4.7.
 
-mod braces;
 mod compare;
 mod config;
 mod template;
 
-pub(crate) use braces::{Part, split};
 pub(crate) use compare::{covers, intersection, matches};
 
-pub use braces::BraceError;
 pub use template::{RenderError, Template, TemplateError};
 
 use bytes::Bytes;

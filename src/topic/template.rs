@@ -1,21 +1,28 @@
-//! Topics with values in them: `home/{port}/state`. Parsed once, rendered often.
+//! Topics with values in them: `home/{{ port }}/state`. Parsed once, rendered often.
 //!
 //! Values come from configuration or from a serial line, so they are never trusted to make a topic:
 //! what could add a level, a wildcard or a system topic is percent-encoded, and no two values give one text.
 
-use super::braces::{self, BraceError, Part};
 use super::{Error, Filter, MAX_LEN, Topic};
+use crate::template::{Formula, Mistake, Part, SplitError, Values, formula, split};
 use bytes::Bytes;
 use std::fmt::{self, Write as _};
 
-/// A topic name with placeholders such as `{port}`; `{{` and `}}` stand for the braces themselves.
+/// A topic name with placeholders such as `{{ port }}` or `{{ field | lower }}`.
 #[derive(Clone)]
 pub struct Template {
     text: String,
-    parts: Vec<Part>,
+    parts: Vec<Piece>,
     /// The topic itself, where there is no placeholder.
     fixed: Option<Topic>,
     filter: Filter,
+}
+
+#[derive(Clone)]
+enum Piece {
+    Literal(String),
+    Name(String),
+    Formula(Formula),
 }
 
 /// Why a text is not a topic template.
@@ -23,11 +30,19 @@ pub struct Template {
 pub enum TemplateError {
     /// The braces are wrong.
     #[error(transparent)]
-    Braces(#[from] BraceError),
+    Braces(#[from] SplitError),
+    /// A single brace, or a statement.
+    #[error(
+        "a topic holds '{0}' only as part of '{{{{ name }}}}': write '{{{{ port }}}}' for the port's name"
+    )]
+    Brace(char),
+    /// A formula is wrong.
+    #[error("`{{{{ {0} }}}}` is wrong: {1}")]
+    Formula(String, Mistake),
     /// What stands around the placeholders could not be a topic.
     #[error(transparent)]
     Topic(#[from] Error),
-    /// `$x{name}/...`: no filter but itself would match what it gives (MQTT-4.7.2-1).
+    /// `$x{{ name }}/...`: no filter but itself would match what it gives (MQTT-4.7.2-1).
     #[error("the first level of a topic that starts with '$' must not hold a placeholder")]
     System,
 }
@@ -36,11 +51,14 @@ pub enum TemplateError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// There is no value of this name.
-    #[error("there is no value {{{0}}} for the topic")]
+    #[error("there is no value {{{{ {0} }}}} for the topic")]
     Missing(String),
     /// The value is empty, and would leave an empty level or another topic.
-    #[error("the value of {{{0}}} is empty, and a topic cannot be made with it")]
+    #[error("the value of {{{{ {0} }}}} is empty, and a topic cannot be made with it")]
     Empty(String),
+    /// A formula fails.
+    #[error("{{{{ {0} }}}}: {1}")]
+    Formula(String, Mistake),
     /// With the values put in, the topic is longer than MQTT allows.
     #[error("with its values the topic is longer than the 65535 bytes that MQTT allows")]
     TooLong,
@@ -49,18 +67,34 @@ pub enum RenderError {
 impl Template {
     /// Takes a text whose literal part is a topic name and whose braces close.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let parts = braces::split(text)?;
+        let piece = |part| {
+            Ok(match part {
+                Part::Literal(literal) => match literal.chars().find(|c| matches!(c, '{' | '}')) {
+                    Some(brace) => return Err(TemplateError::Brace(brace)),
+                    None => Piece::Literal(literal),
+                },
+                Part::Name(name) => Piece::Name(name),
+                Part::Formula(text) => match formula(&text) {
+                    Ok(formula) => Piece::Formula(formula),
+                    Err(mistake) => return Err(TemplateError::Formula(text, mistake)),
+                },
+            })
+        };
+        let parts = split(text)?
+            .into_iter()
+            .map(piece)
+            .collect::<Result<Vec<_>, _>>()?;
         // Any value without special characters shows whether the text around the values is good.
         let mut example = String::with_capacity(text.len());
         for part in &parts {
             match part {
-                Part::Literal(literal) => example.push_str(literal),
-                Part::Name(_) => example.push('v'),
+                Piece::Literal(literal) => example.push_str(literal),
+                Piece::Name(_) | Piece::Formula(_) => example.push('v'),
             }
         }
         let example = Topic::parse(&example)?;
         let filter = filter(&parts)?;
-        let fixed = parts.iter().all(|part| matches!(part, Part::Literal(_)));
+        let fixed = parts.iter().all(|part| matches!(part, Piece::Literal(_)));
         Ok(Template {
             text: text.to_owned(),
             parts,
@@ -71,28 +105,46 @@ impl Template {
 
     /// The names of the values that it needs, in order, each as often as it occurs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Name(name) => Some(name.as_str()),
-            Part::Literal(_) => None,
+        self.parts.iter().flat_map(|part| match part {
+            Piece::Name(name) => std::slice::from_ref(name).iter().map(String::as_str),
+            Piece::Formula(formula) => formula.names().iter().map(String::as_str),
+            Piece::Literal(_) => [].iter().map(String::as_str),
         })
     }
 
-    /// The topic, with the values that `value` gives for the names. Without names it costs no copy.
-    pub fn render<'v>(&self, value: impl Fn(&str) -> Option<&'v [u8]>) -> Result<Topic, RenderError> {
+    /// The topic, with the values put in. Without names it costs no copy.
+    pub(crate) fn render(&self, values: &dyn Values) -> Result<Topic, RenderError> {
         if let Some(topic) = &self.fixed {
             return Ok(topic.clone());
         }
         let mut out = String::with_capacity(self.text.len() + 32);
+        let mut scratch = String::new();
         for part in &self.parts {
-            match part {
-                Part::Literal(literal) => out.push_str(literal),
-                Part::Name(name) => match value(name) {
+            scratch.clear();
+            let (name, value) = match part {
+                Piece::Literal(literal) => {
+                    out.push_str(literal);
+                    continue;
+                }
+                Piece::Name(name) => match values.bytes(name, &mut scratch) {
                     None => return Err(RenderError::Missing(name.clone())),
-                    Some([]) => return Err(RenderError::Empty(name.clone())),
-                    Some(value) if value.len() > MAX_LEN => return Err(RenderError::TooLong),
-                    Some(value) => encode(value, &mut out),
+                    Some(value) => (name.as_str(), value),
                 },
+                Piece::Formula(formula) => {
+                    let name = formula.as_str();
+                    match formula.render(values, &mut scratch) {
+                        Err(mistake) => return Err(RenderError::Formula(name.to_owned(), mistake)),
+                        Ok(()) => (name, scratch.as_bytes()),
+                    }
+                }
+            };
+            if value.is_empty() {
+                return Err(RenderError::Empty(name.to_owned()));
             }
+            if value.len() > MAX_LEN {
+                return Err(RenderError::TooLong);
+            }
+            encode(value, &mut out);
             if out.len() > MAX_LEN {
                 return Err(RenderError::TooLong);
             }
@@ -111,12 +163,12 @@ impl Template {
     }
 }
 
-fn filter(parts: &[Part]) -> Result<Filter, TemplateError> {
+fn filter(parts: &[Piece]) -> Result<Filter, TemplateError> {
     // The literal text so far, level by level; None: the level holds a placeholder.
     let mut levels = vec![Some(String::new())];
     for part in parts {
         match part {
-            Part::Name(_) => {
+            Piece::Name(_) | Piece::Formula(_) => {
                 let first = levels.len() == 1;
                 let level = levels.last_mut().expect("there is one from the start");
                 if first && level.as_ref().is_some_and(|level| level.starts_with('$')) {
@@ -124,7 +176,7 @@ fn filter(parts: &[Part]) -> Result<Filter, TemplateError> {
                 }
                 *level = None;
             }
-            Part::Literal(literal) => {
+            Piece::Literal(literal) => {
                 for (n, piece) in literal.split('/').enumerate() {
                     if n > 0 {
                         levels.push(Some(String::new()));
@@ -194,61 +246,76 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Any name, or `v` alone, has this value.
+    struct One<'v>(&'v [u8], bool);
+
+    impl Values for One<'_> {
+        fn bytes<'a>(&'a self, name: &str, _: &'a mut String) -> Option<&'a [u8]> {
+            (self.1 || name == "v").then_some(self.0)
+        }
+        fn value(&self, _: &str) -> Option<minijinja::Value> {
+            Some(String::from_utf8_lossy(self.0).into())
+        }
+    }
+
     fn render(template: &str, value: &[u8]) -> Result<String, RenderError> {
         let template = Template::parse(template).unwrap();
-        Ok(template
-            .render(|name| (name == "v").then_some(value))?
-            .to_string())
+        Ok(template.render(&One(value, false))?.to_string())
     }
 
     #[test]
     fn puts_values_into_their_levels() {
-        assert_eq!(render("home/{v}/state", b"air").unwrap(), "home/air/state");
-        assert_eq!(render("home/{v}-{v}/x", b"a").unwrap(), "home/a-a/x");
-        assert_eq!(render("a/{{v}}/b", b"unused").unwrap(), "a/{v}/b");
-        let names = Template::parse("{a}/b{c}/{a}").unwrap();
+        assert_eq!(render("home/{{ v }}/state", b"air").unwrap(), "home/air/state");
+        assert_eq!(render("home/{{ v }}-{{ v }}/x", b"a").unwrap(), "home/a-a/x");
+        assert_eq!(render("a/{{ v | upper }}/b", b"x/y").unwrap(), "a/X%2FY/b");
+        let names = Template::parse("{{ a }}/b{{ c }}/{{ a }}").unwrap();
         assert_eq!(names.names().collect::<Vec<_>>(), ["a", "c", "a"]);
     }
 
     #[test]
     fn a_value_cannot_make_another_topic() {
-        assert_eq!(render("a/{v}", b"x/../+#%").unwrap(), "a/x%2F..%2F%2B%23%25");
-        assert_eq!(render("a/{v}", b"\0\r\xff").unwrap(), "a/%00%0D%FF");
+        assert_eq!(render("a/{{ v }}", b"x/../+#%").unwrap(), "a/x%2F..%2F%2B%23%25");
+        assert_eq!(render("a/{{ v }}", b"\0\r\xff").unwrap(), "a/%00%0D%FF");
         assert_eq!(
-            render("a/{v}", "gr\u{fc}n $".as_bytes()).unwrap(),
+            render("a/{{ v }}", "gr\u{fc}n $".as_bytes()).unwrap(),
             "a/gr\u{fc}n $"
         );
-        assert_eq!(render("{v}/a", b"$SYS").unwrap(), "%24SYS/a");
+        assert_eq!(render("{{ v }}/a", b"$SYS").unwrap(), "%24SYS/a");
         assert_eq!(
-            render("{v}/a", "\u{fc}\u{fc}".as_bytes()).unwrap(),
+            render("{{ v }}/a", "\u{fc}\u{fc}".as_bytes()).unwrap(),
             "%C3%BC\u{fc}/a"
         );
-        assert_eq!(render("a/{v}", b""), Err(RenderError::Empty("v".to_owned())));
-        assert_eq!(render("a/{w}", b"x"), Err(RenderError::Missing("w".to_owned())));
-        assert_eq!(render("a/{v}", &[b'x'; MAX_LEN]), Err(RenderError::TooLong));
+        assert_eq!(render("a/{{ v }}", b""), Err(RenderError::Empty("v".to_owned())));
         assert_eq!(
-            render("a/{v}", &vec![b'/'; MAX_LEN / 3]),
+            render("a/{{ w }}", b"x"),
+            Err(RenderError::Missing("w".to_owned()))
+        );
+        assert_eq!(render("a/{{ v }}", &[b'x'; MAX_LEN]), Err(RenderError::TooLong));
+        assert_eq!(
+            render("a/{{ v }}", &vec![b'/'; MAX_LEN / 3]),
             Err(RenderError::TooLong)
         );
-        assert_eq!(render("{v}", &[b'x'; MAX_LEN]).unwrap().len(), MAX_LEN);
+        assert_eq!(render("{{ v }}", &[b'x'; MAX_LEN]).unwrap().len(), MAX_LEN);
     }
 
     #[test]
     fn the_filter_has_a_plus_for_each_level_with_a_value() {
         let filter = |text: &str| Template::parse(text).unwrap().filter().to_string();
         assert_eq!(filter("home/air"), "home/air");
-        assert_eq!(filter("home/{port}/a-{x}-b/{y}"), "home/+/+/+");
-        assert_eq!(filter("{a}{b}/c/"), "+/c/");
-        assert_eq!(filter("$own/{b}"), "$own/+");
+        assert_eq!(filter("home/{{ port }}/a-{{ x }}-b/{{ y }}"), "home/+/+/+");
+        assert_eq!(filter("{{ a }}{{ b }}/c/"), "+/c/");
+        assert_eq!(filter("$own/{{ b }}"), "$own/+");
     }
 
     #[test]
     fn refuses_what_is_no_topic() {
         let fault = |text: &str| Template::parse(text).unwrap_err();
         assert_eq!(fault(""), TemplateError::Topic(Error::Empty));
-        assert_eq!(fault("a/+/{x}"), TemplateError::Topic(Error::Wildcard('+')));
-        assert_eq!(fault("a/{x"), TemplateError::Braces(BraceError::Open));
-        assert_eq!(fault("${x}/a"), TemplateError::System);
+        assert_eq!(fault("a/+/{{ x }}"), TemplateError::Topic(Error::Wildcard('+')));
+        assert_eq!(fault("a/{{ x"), TemplateError::Braces(SplitError::Open));
+        assert_eq!(fault("${{ x }}/a"), TemplateError::System);
+        assert_eq!(fault("a/{port}"), TemplateError::Brace('{'));
+        assert!(matches!(fault("a/{{ x | }}"), TemplateError::Formula(..)));
     }
 
     fn decode(text: &str) -> Vec<u8> {
@@ -275,8 +342,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_value_stays_in_its_level_and_reads_back(value in value(), at in 0usize..3) {
-            let template = Template::parse(["{v}/b/c", "a/{v}/c", "a/b/{v}"][at]).unwrap();
-            let topic = template.render(|_| Some(&value)).unwrap();
+            let template = Template::parse(["{{ v }}/b/c", "a/{{ v }}/c", "a/b/{{ v }}"][at]).unwrap();
+            let topic = template.render(&One(&value, true)).unwrap();
             prop_assert_eq!(&Topic::parse(topic.as_str()).unwrap(), &topic);
             let levels: Vec<&str> = topic.as_str().split('/').collect();
             prop_assert_eq!(levels.len(), 3);
@@ -293,8 +360,8 @@ mod tests {
         #[test]
         fn two_values_never_share_a_topic(a in value(), b in value()) {
             prop_assume!(a != b);
-            prop_assert_ne!(render("x/p{v}s/y", &a).unwrap(), render("x/p{v}s/y", &b).unwrap());
-            prop_assert_ne!(render("{v}", &a).unwrap(), render("{v}", &b).unwrap());
+            prop_assert_ne!(render("x/p{{ v }}s/y", &a).unwrap(), render("x/p{{ v }}s/y", &b).unwrap());
+            prop_assert_ne!(render("{{ v }}", &a).unwrap(), render("{{ v }}", &b).unwrap());
         }
 
         #[test]
@@ -302,7 +369,7 @@ mod tests {
             text in "[a/{}x$\u{fc}]{0,14}", value in value(),
         ) {
             if let Ok(template) = Template::parse(&text) {
-                let topic = template.render(|_| Some(&value)).unwrap();
+                let topic = template.render(&One(&value, true)).unwrap();
                 prop_assert_eq!(&Topic::parse(topic.as_str()).unwrap(), &topic);
                 prop_assert!(template.filter().matches(&topic));
             }

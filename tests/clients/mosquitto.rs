@@ -15,7 +15,7 @@ fn frames_and_commands_of_every_qos() {
             name = "scale"
             path = {path:?}
             [[port.publish]]
-            topic = "{{port}}/up"
+            topic = "{{{{ port }}}}/up"
             qos = 2
             [[port.command]]
             topic = "scale/down/#"

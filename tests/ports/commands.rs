@@ -17,7 +17,7 @@ fn framing_check_and_template_are_added() {
         topic = "gps/raw"
         [[port.command]]
         topic = "gps/+/set"
-        payload = {{ template = "SET {{1}} {{payload}}" }}
+        payload = {{ template = "SET {{{{ 1 }}}} {{{{ payload }}}}" }}
         [[port.command]]
         topic = "gps/hex"
         payload = "hex"

@@ -15,7 +15,7 @@ fn flood(qos: u8) {
         let path = device.path();
         let _ = write!(
             ports,
-            "[[port]]\nname = {name:?}\npath = {path:?}\n[[port.publish]]\ntopic = 'flood/{{port}}'\nqos = {qos}\n",
+            "[[port]]\nname = {name:?}\npath = {path:?}\n[[port.publish]]\ntopic = 'flood/{{{{ port }}}}'\nqos = {qos}\n",
         );
     }
     // Room in the log for all of it: a reader that the machine keeps from its turn for longer than publishers

@@ -80,7 +80,7 @@ fn conditions_choose_and_their_groups_name_the_topic() {
         topic = "alarms"
         when = {{ prefix = "!" }}
         [[port.publish]]
-        topic = "sensor/{{id}}/{{port}}"
+        topic = "sensor/{{{{ id }}}}/{{{{ port }}}}"
         when = {{ regex = "^(?<id>[^=]*)=" }}
         "#,
         path = device.path(),

@@ -1,0 +1,243 @@
+//! What lies between the bytes of a frame and those that its fields count: undone on the way up, done again on
+//! the way down.
+
+use super::config::{Escape, Septets, Unpack};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXUPPER, HEXUPPER_PERMISSIVE};
+use std::borrow::Cow;
+
+/// Undoes the steps in order; None: the bytes are not what a step asks for.
+pub(crate) fn undo<'a>(steps: &[Unpack], bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
+    let mut bytes = bytes;
+    for step in steps {
+        bytes = undo_one(step, bytes)?;
+    }
+    Some(bytes)
+}
+
+fn undo_one<'a>(step: &Unpack, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
+    let each =
+        |change: &dyn Fn(u8) -> u8| -> Cow<'a, [u8]> { bytes.iter().map(|byte| change(*byte)).collect() };
+    Some(match step {
+        Unpack::Invert => each(&|byte| !byte),
+        Unpack::Add(add) => each(&|byte| byte.wrapping_add(*add)),
+        Unpack::Subtract(add) => each(&|byte| byte.wrapping_sub(*add)),
+        Unpack::SwapNibbles => each(&|byte| byte.rotate_left(4)),
+        Unpack::ReverseBits => each(&u8::reverse_bits),
+        Unpack::KeepBits(bits) => {
+            let mask = 0xffu8
+                .checked_shr(8u32.saturating_sub((*bits).into()))
+                .unwrap_or(0);
+            each(&|byte| byte & mask)
+        }
+        Unpack::Xor(key) => xor(key, &bytes).into(),
+        Unpack::Reverse => bytes.iter().rev().copied().collect(),
+        Unpack::Hex => {
+            let digits: Vec<u8> = bytes
+                .iter()
+                .copied()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect();
+            HEXUPPER_PERMISSIVE.decode(&digits).ok()?.into()
+        }
+        Unpack::Base64 => {
+            let letters = bytes.trim_ascii();
+            let padded = letters.len().is_multiple_of(4);
+            let encoding = if padded { BASE64 } else { BASE64_NOPAD };
+            encoding.decode(letters).ok()?.into()
+        }
+        Unpack::Undouble(doubled) => undouble(*doubled, &bytes)?.into(),
+        Unpack::Escape(escape) => unescape(escape, &bytes)?.into(),
+        Unpack::Septets(septets) => unseptet(septets, &bytes)?.into(),
+        Unpack::Drop(count) => {
+            let many = usize::from(count.unsigned_abs());
+            let left = bytes.len().checked_sub(many)?;
+            match (bytes, *count > 0) {
+                (Cow::Borrowed(bytes), true) => Cow::Borrowed(&bytes[many..]),
+                (Cow::Borrowed(bytes), false) => Cow::Borrowed(&bytes[..left]),
+                (Cow::Owned(bytes), true) => bytes[many..].to_vec().into(),
+                (Cow::Owned(mut bytes), false) => {
+                    bytes.truncate(left);
+                    bytes.into()
+                }
+            }
+        }
+    })
+}
+
+/// Does the steps again, the last one first; None: a step can't be done, because it has dropped something.
+pub(crate) fn redo(steps: &[Unpack], mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    for step in steps.iter().rev() {
+        bytes = match step {
+            Unpack::Invert | Unpack::SwapNibbles | Unpack::ReverseBits | Unpack::Reverse | Unpack::Xor(_) => {
+                undo_one(step, bytes.into())?.into_owned()
+            }
+            Unpack::Add(add) => undo_one(&Unpack::Subtract(*add), bytes.into())?.into_owned(),
+            Unpack::Subtract(add) => undo_one(&Unpack::Add(*add), bytes.into())?.into_owned(),
+            Unpack::KeepBits(_) => bytes,
+            Unpack::Hex => HEXUPPER.encode(&bytes).into_bytes(),
+            Unpack::Base64 => BASE64.encode(&bytes).into_bytes(),
+            Unpack::Undouble(doubled) => bytes
+                .iter()
+                .flat_map(|byte| std::iter::repeat_n(*byte, if byte == doubled { 2 } else { 1 }))
+                .collect(),
+            Unpack::Escape(escape) => reescape(escape, &bytes),
+            Unpack::Septets(_) | Unpack::Drop(_) => return None,
+        };
+    }
+    Some(bytes)
+}
+
+fn xor(key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    if key.is_empty() {
+        return bytes.to_vec();
+    }
+    bytes
+        .iter()
+        .zip(key.iter().cycle())
+        .map(|(byte, key)| byte ^ key)
+        .collect()
+}
+
+fn undouble(doubled: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        if *byte == doubled && rest.next() != Some(&doubled) {
+            return None;
+        }
+        out.push(*byte);
+    }
+    Some(out)
+}
+
+fn unescape(escape: &Escape, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        if *byte != escape.byte {
+            out.push(*byte);
+            continue;
+        }
+        let code = *rest.next()?;
+        if escape.map.is_empty() {
+            out.push(code ^ escape.xor);
+        } else {
+            let [_, meant] = escape.map.iter().find(|[from, _]| *from == code)?;
+            out.push(*meant);
+        }
+    }
+    Some(out)
+}
+
+fn reescape(escape: &Escape, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match escape.map.iter().find(|[_, meant]| meant == byte) {
+            Some([code, _]) => out.extend([escape.byte, *code]),
+            None if *byte == escape.byte => out.extend([escape.byte, byte ^ escape.xor]),
+            None => out.push(*byte),
+        }
+    }
+    out
+}
+
+fn unseptet(septets: &Septets, bytes: &[u8]) -> Option<Vec<u8>> {
+    let (head, body) = bytes.split_at_checked(septets.from.into())?;
+    let (size, tail) = (usize::from(septets.size.clamp(1, 7)), usize::from(septets.tail));
+    let group = size + 1 + tail;
+    if !body.len().is_multiple_of(group) {
+        return None;
+    }
+    let mut out = head.to_vec();
+    for group in body.chunks_exact(group) {
+        let (data, high) = match septets.first {
+            true => (&group[1..=size], group[0]),
+            false => (&group[..size], group[size]),
+        };
+        let set = |(n, byte): (usize, &u8)| byte | (high >> n & 1) << 7;
+        out.extend(data.iter().enumerate().map(set));
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Unpacks;
+    use super::*;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Held {
+        unpack: Unpacks,
+    }
+
+    fn steps(text: &str) -> Vec<Unpack> {
+        let held: Held = toml::from_str(&format!("unpack = {text}")).unwrap();
+        held.unpack.0
+    }
+
+    fn undone(text: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+        undo(&steps(text), bytes.into()).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn each_step() {
+        for (text, bytes, wanted) in [
+            ("'invert'", &b"\x0f\xff"[..], &b"\xf0\x00"[..]),
+            ("{ subtract = 0x33 }", b"\x34\x32", b"\x01\xff"),
+            ("{ xor = [1, 2] }", b"\x00\x00\x00", b"\x01\x02\x01"),
+            ("'hex'", b"0A 1f", b"\x0a\x1f"),
+            ("'base64'", b"/0E=", b"\xffA"),
+            ("'swap-nibbles'", b"\x12", b"\x21"),
+            ("'reverse-bits'", b"\x01", b"\x80"),
+            ("'reverse'", b"abc", b"cba"),
+            ("{ keep-bits = 7 }", b"\xc1", b"\x41"),
+            ("{ undouble = 0x10 }", b"\x10\x10a", b"\x10a"),
+            ("{ escape = { byte = 0x1b, xor = 0xff } }", b"\x1b\x7fa", b"\x80a"),
+            (
+                "{ escape = { byte = 0xdb, map = [[0xdc, 0xc0], [0xdd, 0xdb]] } }",
+                b"\xdb\xdc\xdb\xdd",
+                b"\xc0\xdb",
+            ),
+            (
+                "{ septets = { size = 4, tail = 1 } }",
+                b"\x34\x37\x00\x1d\x01\x00",
+                b"\xb4\x37\x00\x1d",
+            ),
+            ("[{ drop = 1 }, { drop = -1 }, 'reverse']", b"abcd", b"cb"),
+        ] {
+            assert_eq!(undone(text, bytes).as_deref(), Some(wanted), "{text}");
+        }
+        for (text, bytes) in [
+            ("'hex'", &b"0"[..]),
+            ("'hex'", b"0g"),
+            ("{ undouble = 0x10 }", b"a\x10"),
+            ("{ escape = { byte = 0xdb, map = [[0xdc, 0xc0]] } }", b"\xdb\x00"),
+            ("{ septets = { size = 4 } }", b"abc"),
+            ("{ drop = 2 }", b"a"),
+        ] {
+            assert_eq!(undone(text, bytes), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_done_again_is_undone(bytes: Vec<u8>, n in 0usize..9) {
+            let text = [
+                "'invert'", "{ subtract = 0x33 }", "{ xor = [1, 2, 3] }", "'hex'", "['base64', 'reverse']",
+                "'swap-nibbles'", "{ undouble = 0x10 }", "{ escape = { byte = 0x1b, xor = 0xff } }",
+                "{ escape = { byte = 0xdb, map = [[0xdc, 0xc0], [0xdd, 0xdb]] } }",
+            ][n];
+            let steps = steps(text);
+            let wire = redo(&steps, bytes.clone()).unwrap();
+            prop_assert_eq!(undo(&steps, wire.into()).unwrap().into_owned(), bytes);
+        }
+
+        #[test]
+        fn never_panics(bytes: Vec<u8>, from: u16, size: u8, tail: u8, first: bool, drop: i16) {
+            let septets = Septets { from, size, first, tail };
+            undo(&[Unpack::Septets(septets), Unpack::Drop(drop), Unpack::KeepBits(size), Unpack::Hex], bytes.into());
+        }
+    }
+}

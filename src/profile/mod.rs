@@ -1,0 +1,410 @@
+//! Device profiles: how a kind of device speaks, compiled once, and what a frame of it means.
+//!
+//! A [`Config`] is what a person writes; a [`Profile`] is what it means. Bytes are cut into frames by the
+//! profile's framing and pass its [`Guard`]; [`Profile::read`] tells of which kind a frame is and gives its values.
+//! Nothing here knows of files, ports or topics.
+
+mod command;
+pub mod config;
+mod example;
+mod explain;
+mod gather;
+mod guard;
+#[cfg(test)]
+mod tests;
+mod when;
+
+pub use command::{Command, CommandError};
+pub use config::Config;
+pub use example::{Failure, Tried};
+pub use gather::Reader;
+pub use guard::Guard;
+
+use crate::field::decode::{Run, Traced};
+use crate::field::plan::{self, Layout, Mistake, Source};
+use crate::field::record::{Record, Shape};
+use crate::field::{self, config::Order};
+use crate::frame::{Branch, Framing};
+use config::{Kind, Means};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+use when::Test;
+
+/// A profile, ready for use. A clone is cheap.
+#[derive(Debug, Clone)]
+pub struct Profile(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    framing: Framing,
+    /// The door of frames, where there is only one protocol.
+    guard: Guard,
+    /// One for each protocol on the line.
+    branches: Vec<Protocol>,
+    commands: Vec<Command>,
+    gather: Option<config::Gather>,
+}
+
+/// A protocol on the line: its door, and its kinds of frame.
+#[derive(Debug)]
+struct Protocol {
+    guard: Arc<Guard>,
+    kinds: Vec<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    name: Arc<str>,
+    test: Test,
+    means: Means,
+    unpack: Vec<crate::field::config::Unpack>,
+    layout: Layout,
+}
+
+/// What a good frame means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Its values.
+    Values(Record),
+    /// The device says no; the values say why, as far as they can.
+    Error(Record),
+    /// The device has understood.
+    Ack(Record),
+    /// The device has no value.
+    NoData(Record),
+    /// Nothing to publish.
+    Ignored(Arc<str>),
+    /// Part of a record that is still being gathered.
+    Gathered,
+    /// No kind of frame fits: counted, and no error.
+    Unknown,
+    /// The frame is not what its description says.
+    Refused(field::Fault),
+}
+
+impl Profile {
+    /// Compiles a profile. `char_time` is how long one character takes on the line.
+    pub fn new(config: &Config, char_time: Duration) -> Result<Profile, Vec<Mistake>> {
+        Profile::several(&[config], char_time)
+    }
+
+    /// Compiles profiles of devices that share one line.
+    pub fn several(configs: &[&Config], char_time: Duration) -> Result<Profile, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut protocols = Vec::new();
+        let mut commands = Vec::new();
+        for config in configs {
+            compile(config, char_time, &mut protocols, &mut mistakes);
+            commands.extend(command::compile(config, char_time, &mut mistakes));
+        }
+        let gather = configs.iter().find_map(|config| config.gather.clone());
+        if !mistakes.is_empty() || protocols.is_empty() {
+            return Err(mistakes);
+        }
+        let branches: Vec<Branch> = protocols
+            .iter()
+            .map(|(framing, protocol)| Branch {
+                framing: framing.clone(),
+                seal: protocol.guard.clone(),
+            })
+            .collect();
+        let (framing, guard) = match protocols.as_slice() {
+            [(framing, only)] => (framing.clone(), Guard::clone(&only.guard)),
+            _ => (Framing::any(branches, char_time), Guard::default()),
+        };
+        Ok(Profile(Arc::new(Inner {
+            framing,
+            guard,
+            branches: protocols.into_iter().map(|(_, protocol)| protocol).collect(),
+            commands,
+            gather,
+        })))
+    }
+
+    /// How bytes are cut into frames.
+    pub fn framing(&self) -> &Framing {
+        &self.0.framing
+    }
+
+    /// What frames must pass: the seal for the decoder.
+    pub fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// What the data of a good frame mean, that came from this branch of the decoder. `request`: the bytes to
+    /// which it is the reply, if that is known.
+    pub fn read(&self, branch: usize, data: &[u8], request: Option<&[u8]>) -> Outcome {
+        self.run(branch, data, request, None)
+    }
+
+    /// The same, and every field that was read on the way, with its bytes.
+    pub fn trace(&self, branch: usize, data: &[u8], request: Option<&[u8]>) -> (Outcome, Vec<Traced>) {
+        let mut trace = Vec::new();
+        let outcome = self.run(branch, data, request, Some(&mut trace));
+        (outcome, trace)
+    }
+
+    /// A frame's data as its kinds see it.
+    fn unpacked(&self, branch: usize, data: &[u8]) -> Option<Vec<u8>> {
+        let protocol = self.0.branches.get(branch)?;
+        protocol.guard.data(data).map(Cow::into_owned)
+    }
+
+    fn run(
+        &self,
+        branch: usize,
+        data: &[u8],
+        request: Option<&[u8]>,
+        trace: Option<&mut Vec<Traced>>,
+    ) -> Outcome {
+        let Some(protocol) = self.0.branches.get(branch) else {
+            return Outcome::Unknown;
+        };
+        let unpacked;
+        let data = if protocol.guard.is_plain() {
+            data
+        } else {
+            match protocol.guard.data(data) {
+                Some(bytes) => {
+                    unpacked = bytes;
+                    &unpacked[..]
+                }
+                None => return refused("its bytes can't be unpacked"),
+            }
+        };
+        let Some(kind) = protocol.kinds.iter().find(|kind| kind.test.fits(data, request)) else {
+            return Outcome::Unknown;
+        };
+        kind.read(data, trace)
+    }
+
+    /// The command of this name.
+    pub fn command(&self, name: &str) -> Option<&Command> {
+        self.0.commands.iter().find(|command| command.name() == name)
+    }
+
+    /// Every command.
+    pub fn commands(&self) -> &[Command] {
+        &self.0.commands
+    }
+
+    /// The shapes of all records that it gives, in the order of the kinds.
+    pub fn shapes(&self) -> impl Iterator<Item = &Arc<Shape>> {
+        self.0
+            .branches
+            .iter()
+            .flat_map(|branch| branch.kinds.iter().map(|kind| &kind.layout.shape))
+    }
+
+    /// Whether frames may hold values that only they name.
+    pub fn is_open(&self) -> bool {
+        self.0
+            .branches
+            .iter()
+            .any(|branch| branch.kinds.iter().any(|kind| kind.layout.collect))
+    }
+
+    /// The names of all kinds of frame, in order.
+    pub fn kinds(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0
+            .branches
+            .iter()
+            .flat_map(|branch| branch.kinds.iter().map(|kind| &kind.name))
+    }
+
+    fn gathers(&self) -> Option<&config::Gather> {
+        self.0.gather.as_ref()
+    }
+}
+
+fn refused(why: &str) -> Outcome {
+    Outcome::Refused(field::Fault {
+        field: String::new(),
+        at: None,
+        why: why.to_owned(),
+    })
+}
+
+impl Compiled {
+    fn read(&self, data: &[u8], trace: Option<&mut Vec<Traced>>) -> Outcome {
+        if self.means == Means::Ignore {
+            return Outcome::Ignored(self.name.clone());
+        }
+        let unpacked;
+        let data = if self.unpack.is_empty() {
+            data
+        } else {
+            match field::unpack::undo(&self.unpack, data.into()) {
+                Some(bytes) => {
+                    unpacked = bytes;
+                    &unpacked[..]
+                }
+                None => return refused("its bytes can't be unpacked"),
+            }
+        };
+        match Run::new(trace).frame(&self.layout, data) {
+            Err(fault) => Outcome::Refused(fault),
+            Ok(record) => match self.means {
+                Means::Error => Outcome::Error(record),
+                Means::Ack => Outcome::Ack(record),
+                Means::NoData => Outcome::NoData(record),
+                Means::Values | Means::Ignore => Outcome::Values(record),
+            },
+        }
+    }
+}
+
+/// Compiles one profile: a protocol of its own, and one more for each kind that is cut in another way.
+fn compile(
+    config: &Config,
+    char_time: Duration,
+    protocols: &mut Vec<(Framing, Protocol)>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut wrong = |path: String, what: String| mistakes.push(Mistake { path, what });
+    let frame = config.frame.build(char_time);
+    let framing = frame
+        .map_err(|error| wrong("frame".into(), error.to_string()))
+        .ok();
+    let guard = Guard::new(
+        &config.check,
+        &config.forbid,
+        &config.unpack.0,
+        &config.data_check,
+    );
+    let guard = guard.map_err(|(inner, number, error)| {
+        let key = if inner { "data-check" } else { "check" };
+        let several = if inner {
+            config.data_check.0.len()
+        } else {
+            config.check.0.len()
+        } > 1;
+        let path = if several {
+            format!("{key}[{number}]")
+        } else {
+            key.to_owned()
+        };
+        wrong(path, error.to_string());
+    });
+    let single = !config.fields.is_empty() || config.decode.is_some();
+    if single && !config.kind.is_empty() {
+        wrong("fields".into(), "`fields` and `decode` at the top are for a device with one kind of frame: put them into a `[[kind]]`".into());
+    }
+    let one;
+    let kinds = match config.kind.is_empty() {
+        true => {
+            one = [Kind {
+                name: "frame".into(),
+                decode: config.decode.clone().unwrap_or_default(),
+                fields: config.fields.clone(),
+                require: config.require.clone(),
+                ..Kind::default()
+            }];
+            &one[..]
+        }
+        false => &config.kind[..],
+    };
+    for (n, kind) in kinds.iter().enumerate() {
+        if kind.name.is_empty() {
+            wrong(format!("kind[{n}]"), "`name` is missing".into());
+        }
+        if kind.frame.is_none() && !kind.check.0.is_empty() {
+            wrong(
+                format!("kind[{n}].check"),
+                "a kind has a check of its own only with a `frame` of its own".into(),
+            );
+        }
+    }
+    if let Some(gather) = &config.gather {
+        let known = |name: &String| kinds.iter().any(|kind| kind.name == *name);
+        for name in gather.kinds.iter().chain(&gather.needs).chain([&gather.until]) {
+            if !known(name) {
+                wrong("gather".into(), format!("there is no kind `{name}`"));
+            }
+        }
+        if !gather.kinds.contains(&gather.until) {
+            wrong("gather.until".into(), "it must be one of `kinds`".into());
+        }
+    }
+    let order = config.order.clone().unwrap_or(Order::Big);
+    let mut main = Vec::new();
+    let mut others = Vec::new();
+    for (n, kind) in kinds.iter().enumerate() {
+        let path = if config.kind.is_empty() {
+            String::new()
+        } else {
+            format!("kind[{n}]")
+        };
+        let compiled = compile_kind(kind, &order, &path, mistakes);
+        match &kind.frame {
+            None => main.extend(compiled),
+            Some(frame) => {
+                let built = frame.build(char_time).map_err(|error| error.to_string());
+                let guard = Guard::new(
+                    &kind.check,
+                    &config::Forbid::default(),
+                    &[],
+                    &config::Checks::default(),
+                );
+                let guard = guard.map_err(|(_, _, error)| error.to_string());
+                match (built, guard, compiled) {
+                    (Ok(framing), Ok(guard), Some(compiled)) => others.push((
+                        framing,
+                        Protocol {
+                            guard: Arc::new(guard),
+                            kinds: vec![compiled],
+                        },
+                    )),
+                    (built, guard, _) => {
+                        for (key, error) in [("frame", built.err()), ("check", guard.err())] {
+                            mistakes.extend(error.map(|what| Mistake {
+                                path: format!("{path}.{key}"),
+                                what,
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if let (Some(framing), Ok(guard)) = (framing, guard) {
+        let guard = Arc::new(guard);
+        let main = (framing, Protocol { guard, kinds: main });
+        if !main.1.kinds.is_empty() || others.is_empty() {
+            protocols.push(main);
+        }
+    }
+    protocols.extend(others);
+}
+
+fn compile_kind(kind: &Kind, order: &Order, path: &str, mistakes: &mut Vec<Mistake>) -> Option<Compiled> {
+    let test = match Test::new(&kind.when) {
+        Ok(test) => test,
+        Err((key, what)) => {
+            let path = format!("{path}.when.{key}");
+            mistakes.push(Mistake { path, what });
+            return None;
+        }
+    };
+    let layout = plan::compile(
+        &Source {
+            kind: &kind.name,
+            decode: &kind.decode,
+            order: kind.order.as_ref().unwrap_or(order),
+            collect: kind.collect,
+            fields: &kind.fields,
+            require: &kind.require,
+            path: path.to_owned(),
+            fields_key: "fields",
+        },
+        mistakes,
+    );
+    Some(Compiled {
+        name: kind.name.as_str().into(),
+        test,
+        means: kind.means,
+        unpack: kind.unpack.0.clone(),
+        layout,
+    })
+}
