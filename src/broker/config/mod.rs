@@ -354,6 +354,10 @@ impl Config {
                 what: "auto-id-prefix is too long: at most 64 bytes".into(),
             });
         }
+        if self.engine == Engine::Rumqttd {
+            // It would let everybody in.
+            faults.extend(self.useless());
+        }
         self.check_rumqttd(&mut faults);
         faults
     }
@@ -375,7 +379,15 @@ impl Config {
 
     /// What is doubtful, and can be meant: listeners that nobody can use, for so it is said.
     pub fn doubts(&self) -> Vec<Fault> {
-        let mut doubts: Vec<Fault> = Vec::new();
+        match self.engine {
+            Engine::Native => self.useless(),
+            Engine::Rumqttd => Vec::new(),
+        }
+    }
+
+    /// Listeners that are said to be closed to those without a name, where nobody has one.
+    fn useless(&self) -> Vec<Fault> {
+        let mut found: Vec<Fault> = Vec::new();
         for (index, listener) in self.closed() {
             let path = match (listener.allow_anonymous, self.allow_anonymous) {
                 (Some(_), _) => vec!["listener".into(), index, "allow-anonymous".into()],
@@ -386,11 +398,11 @@ impl Config {
                 "nobody may connect to the listener on {}: no user is listed",
                 listener.address
             );
-            if doubts.iter().all(|doubt| doubt.path != path) {
-                doubts.push(Fault { path, what });
+            if found.iter().all(|other| other.path != path) {
+                found.push(Fault { path, what });
             }
         }
-        doubts
+        found
     }
 
     /// Listeners where nobody is let in, by their places.
@@ -564,14 +576,12 @@ mod tests {
             assert_eq!(faults(&format!("{engine}{open}")), ["listener.1.address"]);
             assert_eq!(faults(&format!("{engine}{open}{user}")), [""; 0]);
             assert_eq!(faults(&format!("{engine}{open}allow-anonymous = true")), [""; 0]);
-            assert_eq!(
-                faults(&format!("{engine}{open}allow-anonymous = false")),
-                ["allow-anonymous"]
-            );
-            assert_eq!(
-                faults(&format!("{engine}allow-anonymous = false")),
-                ["allow-anonymous"]
-            );
+            let closed = format!("{engine}{open}allow-anonymous = false");
+            let wrong: &[&str] = if engine.is_empty() { &[] } else { &["allow-anonymous"] };
+            assert_eq!(faults(&closed), wrong);
+            assert_eq!(faults(&format!("{engine}allow-anonymous = false")), wrong);
+            let doubts = read(&closed).unwrap().doubts().len();
+            assert_eq!(doubts + wrong.len(), 1, "our own broker lets nobody in, and it is told");
         }
         assert_eq!(faults(&format!("{open}password-file = \"/p\"")), [""; 0]);
         let word = open.replace(":2\"", ":2\", allow-anonymous = true");
