@@ -44,7 +44,10 @@ fn frames_become_values_and_commands_become_frames() {
     assert_eq!(client.next_on("home/room/temperature").text(), "22.5");
     assert_eq!(client.next_on("home/room/mode").text(), "on");
     let values = client.next_on("home/room").text();
-    assert!(values.contains("\"temperature\":22.5") && values.contains("\"mode\":\"on\""), "{values}");
+    assert!(
+        values.contains("\"temperature\":22.5") && values.contains("\"mode\":\"on\""),
+        "{values}"
+    );
     // A value that cannot be is not published, the others of its frame are.
     device.send(&[0xaa, 5, 0x01, 0x7f, 0xff, 0x00, 0x2e]);
     assert_eq!(client.next_on("home/room/mode").text(), "off");

@@ -4,3 +4,4 @@ mod corpus;
 mod flips;
 mod noise;
 mod page;
+mod streams;
