@@ -586,10 +586,8 @@ mod tests {
         assert_eq!(faults(&format!("{open}password-file = \"/p\"")), [""; 0]);
         let word = open.replace(":2\"", ":2\", allow-anonymous = true");
         assert_eq!(faults(&word), [""; 0]);
-        assert_eq!(
-            faults(&word.replace("true", "false")),
-            ["listener.1.allow-anonymous"]
-        );
+        let doubts = read(&word.replace("true", "false")).unwrap().doubts();
+        assert_eq!(doubts[0].path.join("."), "listener.1.allow-anonymous");
         let socket = "listener = [{ address = \"unix:/s\" }]";
         assert_eq!(faults(socket), [""; 0]);
         let badge =
