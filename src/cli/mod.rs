@@ -6,6 +6,7 @@ pub mod demo;
 pub mod explain;
 mod man;
 pub mod ports;
+mod replay;
 mod run;
 pub mod schema;
 pub mod watch;
@@ -61,6 +62,7 @@ enum Command {
     Explain(ExplainArgs),
     Ports(PortsArgs),
     Watch(WatchArgs),
+    Replay(replay::Args),
     Demo(demo::Options),
     Schema(SchemaArgs),
     Completions(completions::Args),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Explain(args) => args.run(),
             Command::Ports(args) => args.run(),
             Command::Watch(args) => args.run(),
+            Command::Replay(args) => args.run(),
             Command::Demo(options) => demo::run(&options),
             Command::Schema(args) => args.run(),
             Command::Completions(args) => args.run(),
