@@ -13,11 +13,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn table(path: &Path) -> Table {
+pub(super) fn table(path: &Path) -> Table {
     let text = std::fs::read_to_string(path).unwrap();
     text.parse()
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -25,6 +25,14 @@ fn table(path: &Path) -> Table {
 
 pub(super) fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
     super::super::example::bytes(value?.as_str()?).ok()
+}
+
+/// Texts by name, from a table of a file.
+pub(super) fn map(own: &Table, key: &str) -> BTreeMap<String, String> {
+    let entries = own.get(key).and_then(Value::as_table).into_iter().flatten();
+    entries
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 /// The devices that have cases here, with their profiles.
@@ -48,7 +56,7 @@ pub(super) fn cases(name: &str) -> Vec<Value> {
     table["case"].as_array().unwrap().clone()
 }
 
-fn wanted(value: &Value) -> Wanted {
+pub(super) fn wanted(value: &Value) -> Wanted {
     match value {
         Value::String(text) => Wanted::Text(text.clone()),
         Value::Integer(n) => Wanted::Number(*n as f64),
@@ -77,13 +85,7 @@ fn device(name: &str, failures: &mut String) {
     } else {
         Table::new()
     };
-    let map = |key: &str| -> BTreeMap<String, String> {
-        let entries = own.get(key).and_then(Value::as_table).into_iter().flatten();
-        entries
-            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .collect()
-    };
-    let (names, skip) = (map("names"), map("skip"));
+    let (names, skip) = (map(&own, "names"), map(&own, "skip"));
     let path = root().join(format!("config/devices/{name}.toml"));
     let read = match device::read(&path) {
         Ok(read) => read,

@@ -2,4 +2,6 @@
 
 mod corpus;
 mod flips;
+mod noise;
 mod page;
+mod streams;
