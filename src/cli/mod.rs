@@ -7,6 +7,7 @@ pub mod explain;
 mod man;
 mod passwd;
 pub mod ports;
+mod replay;
 mod run;
 pub mod schema;
 pub mod watch;
@@ -62,6 +63,7 @@ enum Command {
     Explain(ExplainArgs),
     Ports(PortsArgs),
     Watch(WatchArgs),
+    Replay(replay::Args),
     Demo(demo::Options),
     Passwd(passwd::Args),
     Schema(SchemaArgs),
@@ -78,6 +80,7 @@ impl Cli {
             Command::Explain(args) => args.run(),
             Command::Ports(args) => args.run(),
             Command::Watch(args) => args.run(),
+            Command::Replay(args) => args.run(),
             Command::Demo(options) => demo::run(&options),
             Command::Passwd(args) => args.run(),
             Command::Schema(args) => args.run(),

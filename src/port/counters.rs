@@ -27,6 +27,9 @@ pub(crate) struct Counters {
     /// Values that were not published because they lie outside the plausible range.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) out_of_range: u64,
+    /// Values that were not in their frames, or that stand for none: they are not published.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) absent: u64,
     /// Messages handed to the broker.
     pub(crate) published: u64,
     /// Times that reading was held back because the broker was behind.

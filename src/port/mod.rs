@@ -11,6 +11,7 @@ mod device;
 mod down;
 mod event;
 mod outbox;
+pub mod replay;
 mod traffic;
 mod up;
 

@@ -24,7 +24,7 @@ pub(super) const HELD_OWN: usize = 64;
 const GATHER: Duration = Duration::from_millis(100);
 
 /// The values of a good frame, where it has any to publish; or why it is not what the description says.
-fn meaning(
+pub(super) fn meaning(
     reader: &mut Reader,
     branch: usize,
     frame: &[u8],
@@ -34,6 +34,8 @@ fn meaning(
         Outcome::Values(record) => {
             let out = |entry: &Entry<'_>| entry.quality == Quality::OutOfRange;
             counters.out_of_range += record.iter().filter(out).count() as u64;
+            let absent = |entry: &Entry<'_>| entry.quality == Quality::Absent;
+            counters.absent += record.iter().filter(absent).count() as u64;
             Ok(Some(record))
         }
         Outcome::Error(record) => {

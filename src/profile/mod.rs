@@ -205,6 +205,17 @@ impl Profile {
             .any(|branch| branch.kinds.iter().any(|kind| kind.layout.collect))
     }
 
+    /// The first branch that knows a frame with this data, where it isn't told from which one it came.
+    pub fn branch_of(&self, data: &[u8]) -> usize {
+        let known = |branch: &usize| {
+            !matches!(
+                self.read(*branch, data, None),
+                Outcome::Unknown | Outcome::Refused(_)
+            )
+        };
+        (0..self.0.branches.len()).find(known).unwrap_or(0)
+    }
+
     /// The names of all kinds of frame, in order.
     pub fn kinds(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0

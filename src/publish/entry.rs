@@ -9,7 +9,7 @@ use crate::field::{self, Context, Up};
 use crate::template::{self, Text, Values};
 use crate::topic::{self, Template, Topic};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
     /// Whether the topic is made of the port and the field alone.
     steady: bool,
     plans: Vec<(Arc<Shape>, Arc<[Place]>)>,
-    keys: HashMap<Topic, Key>,
+    keys: BTreeMap<Topic, Key>,
     next: Option<Instant>,
 }
 
@@ -170,7 +170,7 @@ impl Entry {
                 .names()
                 .all(|name| matches!(name, "port" | "field" | "unit")),
             plans: Vec::new(),
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             next: None,
         }
     }
@@ -547,7 +547,7 @@ impl Entry {
     /// Makes room for another topic.
     fn forget(
         &self,
-        keys: &mut HashMap<Topic, Key>,
+        keys: &mut BTreeMap<Topic, Key>,
         now: Instant,
         send: &mut dyn FnMut(Result<Out, Unpublished>),
     ) {
