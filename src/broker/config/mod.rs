@@ -577,11 +577,19 @@ mod tests {
             assert_eq!(faults(&format!("{engine}{open}{user}")), [""; 0]);
             assert_eq!(faults(&format!("{engine}{open}allow-anonymous = true")), [""; 0]);
             let closed = format!("{engine}{open}allow-anonymous = false");
-            let wrong: &[&str] = if engine.is_empty() { &[] } else { &["allow-anonymous"] };
+            let wrong: &[&str] = if engine.is_empty() {
+                &[]
+            } else {
+                &["allow-anonymous"]
+            };
             assert_eq!(faults(&closed), wrong);
             assert_eq!(faults(&format!("{engine}allow-anonymous = false")), wrong);
             let doubts = read(&closed).unwrap().doubts().len();
-            assert_eq!(doubts + wrong.len(), 1, "our own broker lets nobody in, and it is told");
+            assert_eq!(
+                doubts + wrong.len(),
+                1,
+                "our own broker lets nobody in, and it is told"
+            );
         }
         assert_eq!(faults(&format!("{open}password-file = \"/p\"")), [""; 0]);
         let word = open.replace(":2\"", ":2\", allow-anonymous = true");

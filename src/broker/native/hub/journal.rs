@@ -67,6 +67,11 @@ impl Journal {
         (self.promised > self.committed.load(Ordering::Acquire)).then_some(self.promised)
     }
 
+    /// The highest ticket whose changes outlive the process.
+    pub(super) fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
     pub(super) fn commit(&mut self) {
         if !self.pending.is_empty() {
             self.last = (self.sink)(std::mem::take(&mut self.pending));

@@ -296,11 +296,19 @@ impl Hub {
 
     /// The store has written: those that waited for it may go on.
     pub(crate) fn written(&mut self) {
-        for key in std::mem::take(&mut self.gated) {
-            if let Some(connection) = self.sessions.get(key).and_then(Session::connection) {
-                connection.outlet.wake();
-            }
-        }
+        let committed = self.journal.as_ref().map_or(u64::MAX, Journal::committed);
+        let sessions = &self.sessions;
+        self.gated.sort_unstable();
+        self.gated.dedup();
+        self.gated.retain(|key| {
+            let Some(connection) = sessions.get(*key).and_then(Session::connection) else {
+                return false;
+            };
+            let mut state = connection.outlet.lock();
+            state.wake();
+            // What was marked later is still to be waited for.
+            state.waits_beyond(committed)
+        });
     }
 
     /// Ends all connections: the broker stops.
