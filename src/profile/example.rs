@@ -223,7 +223,13 @@ impl Wanted {
             (Wanted::Text(wanted), value @ (Value::Text(_) | Value::Bytes(_) | Value::Time(_))) => {
                 let mut found = String::new();
                 value.write(None, &mut found);
-                found == *wanted || (matches!(value, Value::Bytes(_)) && found.eq_ignore_ascii_case(wanted))
+                found == *wanted
+                    || match value {
+                        Value::Bytes(_) => found.eq_ignore_ascii_case(wanted),
+                        // A time may be given without its seconds, where these are nought.
+                        Value::Time(_) => found.strip_suffix(":00") == Some(wanted),
+                        _ => false,
+                    }
             }
             (Wanted::List(wanted), Value::List(found)) => {
                 wanted.len() == found.len()

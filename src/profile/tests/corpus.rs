@@ -2,7 +2,8 @@
 //!
 //! The cases are facts: bytes, and what they mean by a data sheet or a public decoder's tests. They have names
 //! of their own for values; `NAME.names.toml` beside them says what the profile calls these, where that differs:
-//! `[names]` maps a name to a path, `[skip]` a case to the reason why it is not for the profile alone.
+//! `[names]` maps a name, or `case/name` where one case has it otherwise, to a path; `[skip]` a case to the reason
+//! why it is not for the profile alone.
 //!
 //! `DEVICE=jbd-bms cargo test --lib corpus` looks at one of them.
 
@@ -68,10 +69,11 @@ pub(super) fn wanted(value: &Value) -> Wanted {
 }
 
 /// The values of a case, by the names that the profile has for them.
-fn expected(table: Option<&Value>, names: &BTreeMap<String, String>) -> Expected {
+fn expected(table: Option<&Value>, names: &BTreeMap<String, String>, case: &str) -> Expected {
     let entries = table.and_then(Value::as_table).into_iter().flatten();
     let entry = |(name, entry): (&String, &Value)| {
-        let name = names.get(name).unwrap_or(name);
+        let own = names.get(&format!("{case}/{name}"));
+        let name = own.or_else(|| names.get(name)).unwrap_or(name);
         (!name.is_empty()).then(|| (name.clone(), wanted(&entry["value"])))
     };
     Expected(entries.filter_map(entry).collect())
@@ -120,7 +122,7 @@ fn device(name: &str, failures: &mut String) {
         let tried = read.profile.try_bytes(&wire, request.as_deref());
         let several = case.get("frame").and_then(Value::as_array);
         let compared = match several {
-            None => tried.compare(gives, &expected(case.get("expect"), &names), tolerance),
+            None => tried.compare(gives, &expected(case.get("expect"), &names, id), tolerance),
             Some(frames) => frames.iter().enumerate().try_for_each(|(n, frame)| {
                 let mut one = tried.clone();
                 let nth: Vec<_> = one
@@ -130,7 +132,7 @@ fn device(name: &str, failures: &mut String) {
                     .collect();
                 assert_eq!(nth.len(), frames.len(), "{name}: {id}: so many records");
                 one.frames = vec![nth[n].clone()];
-                one.compare(gives, &expected(Some(frame), &names), tolerance)
+                one.compare(gives, &expected(Some(frame), &names, id), tolerance)
             }),
         };
         if let Err(why) = compared {
