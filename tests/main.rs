@@ -15,6 +15,7 @@ mod clients {
 mod ports {
     mod checks;
     mod commands;
+    mod device;
     mod flood;
     mod frames;
     mod recordings;

@@ -528,7 +528,8 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
         let issue = Issue::at(path, title, label).needs(format!("port[{i}].name"));
         issues.push(help.into_iter().fold(issue, Issue::help));
     };
-    if let Err(error) = port.frame.build(port.serial().char_time()) {
+    let frame = port.frame.clone().unwrap_or_default();
+    if let Err(error) = frame.build(port.serial().char_time()) {
         issue(format!("port[{i}].frame"), "the framing", error.to_string());
     }
     if let Some(Err(error)) = port.check.as_ref().map(check::Config::build) {
@@ -545,6 +546,41 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
             _ => words,
         };
         issue(format!("port[{i}].check.{key}"), "the check", words);
+    }
+    if issues.is_empty()
+        && let Err(port::Wrong::Device(mistakes)) = port.reading()
+    {
+        let root = format!("port[{i}].device");
+        let within = matches!(port.device, Some(port::Device::Inline(_)));
+        issues.extend(mistakes.iter().map(|mistake| match within {
+            true => super::device::issue(mistake, &root),
+            false => Issue::at(
+                &root,
+                "the device's profile does not fit this port",
+                mistake.what.clone(),
+            ),
+        }));
+    }
+    let commands = port.command.iter().enumerate();
+    for (j, name) in commands.filter_map(|(j, command)| Some((j, command.command.as_ref()?))) {
+        let known: Vec<&str> = port
+            .profiles()
+            .iter()
+            .flat_map(|profile| profile.command.iter().map(|command| command.name.as_str()))
+            .collect();
+        if !known.contains(&name.as_str()) {
+            let label = match (nearest(name, known.iter().copied()), known.is_empty()) {
+                (Some(meant), _) => format!("did you mean `{meant}`?"),
+                (None, true) => "the port has no `device` with commands".to_owned(),
+                (None, false) => "the device's profile has no such command".to_owned(),
+            };
+            let path = format!("port[{i}].command[{j}].command");
+            let mut found = Issue::at(path, format!("unknown command `{name}`"), label).part(name.clone());
+            if !known.is_empty() {
+                found = found.help(format!("known: {}", listed(known.iter().copied(), "and")));
+            }
+            issues.push(found);
+        }
     }
     issues
 }

@@ -80,9 +80,19 @@ impl Config {
     }
 
     fn parse_with(text: &str, name: &str, check: impl Fn(&Config) -> Vec<Issue>) -> Result<Read, Faults> {
-        let loaded = load_with::<Config>(text, Some(Config::schema));
-        let issues = match &loaded.value {
-            Some(config) if loaded.complete() => check(config),
+        let mut loaded = load_with::<Config>(text, Some(Config::schema));
+        let complete = loaded.complete();
+        let beside = Path::new(name)
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let issues = match &mut loaded.value {
+            Some(config) if complete => {
+                match config.describe(beside) {
+                    none if none.is_empty() => check(config),
+                    // What fields there are is not known then.
+                    issues => issues,
+                }
+            }
             _ => Vec::new(),
         };
         let place = |issue: &Issue| issue.fault(&loaded, text);
@@ -94,6 +104,48 @@ impl Config {
             Some(config) if faults.is_empty() => Ok(Read { config, warnings }),
             _ => Err(Faults::new(name, text, faults, false)),
         }
+    }
+
+    /// Reads the profiles that ports name. Gives what is wrong with that.
+    fn describe(&mut self, beside: Option<&Path>) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        for (i, port) in self.port.iter_mut().enumerate() {
+            let Some(port::config::Device::Named(names)) = &port.device else {
+                continue;
+            };
+            for (n, name) in names.iter().enumerate() {
+                let path = match names.len() {
+                    1 => format!("port[{i}].device"),
+                    _ => format!("port[{i}].device[{n}]"),
+                };
+                let Some(file) = device::find(name, beside) else {
+                    let known = device::names(beside);
+                    let label = match nearest(name, known.iter().map(String::as_str)) {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => "no file of this name".to_owned(),
+                    };
+                    let folders = device::FOLDERS.join(" and ");
+                    issues.push(
+                        Issue::at(path, format!("there is no device profile `{name}`"), label).help(format!(
+                            "profiles are looked for in `devices` beside the configuration, and in {folders}"
+                        )),
+                    );
+                    continue;
+                };
+                match device::read(&file) {
+                    Ok(read) => port.described.push(read.config),
+                    Err(faults) => issues.push(
+                        Issue::at(
+                            path,
+                            format!("the device profile `{name}` is wrong"),
+                            format!("{} has {} faults", file.display(), faults.len()),
+                        )
+                        .help(format!("`mqttyd check {}` shows them", file.display())),
+                    ),
+                }
+            }
+        }
+        issues
     }
 
     /// The JSON Schema of the file, for editors that complete and explain.

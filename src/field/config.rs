@@ -168,6 +168,10 @@ pub enum Decode {
     Json,
     /// SML, the messages of German electricity meters, by OBIS code.
     Sml,
+    /// Wired M-Bus (EN 13757-3) from the control information on, by `r0`, `r1` ... and the names of the header.
+    Mbus,
+    /// A script in Rhai, the last resort: it finds the bytes in `data` and gives a map of names and values.
+    Script(String),
 }
 
 /// Text in columns.
@@ -235,8 +239,10 @@ pub enum Unpack {
     Invert,
     /// Each byte is combined with this key by exclusive or; a longer key goes round.
     Xor(Octets),
-    /// This is added to each byte (modulo 256): -0x33 where the device adds 0x33.
-    Add(i16),
+    /// This is added to each byte, modulo 256.
+    Add(u8),
+    /// This is taken from each byte, modulo 256: 0x33 where the device adds 0x33.
+    Subtract(u8),
     /// Pairs of hexadecimal digits become bytes. What is not hexadecimal refuses the frame.
     Hex,
     /// Base64 becomes bytes.

@@ -4,11 +4,13 @@
 //! bytes or with a limit.
 
 use super::config::{Encoding, Order, Sign, Trim, UnknownTag};
-use super::expr::{Expr, Scope};
+use super::expr::Scope;
 use super::number;
-use super::plan::{Action, Choice, How, Layout, Length, Match, Naming, Place, Read, Step, TagPlan, Times};
+use super::plan::{
+    Action, Choice, How, Layout, Length, Match, Naming, Place, Read, Short, Step, TagPlan, Times,
+};
 use super::record::{Info, Quality, Record, Value};
-use super::split::{Parts, Split};
+use super::split::Parts;
 use super::unpack;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -84,7 +86,7 @@ struct Level<'a> {
 /// What lies at a field's place.
 enum Got<'a> {
     Bytes(Piece<'a>),
-    Value(Value, Option<Arc<str>>),
+    Value(Value),
     Missing,
 }
 
@@ -171,7 +173,14 @@ impl<'t> Run<'t> {
         cursor: &mut Cursor,
         level: &mut Level<'_>,
     ) -> Result<(), Fault> {
+        let plain = self.trace.is_none() && matches!(view.parts, Parts::Binary);
         for step in steps {
+            if let (Some(short), Action::Read(read), true) = (&step.short, &step.action, plain)
+                && quick(short, read, step, view.bytes, cursor, &mut level.record)
+            {
+                self.spend(step)?;
+                continue;
+            }
             if let Some(condition) = &step.condition
                 && !condition.holds(&level.scope(&Value::Absent, *cursor, view.bytes.len()))
             {
@@ -687,14 +696,14 @@ impl<'t> Run<'t> {
                     Some(Json::String(text)) => Cow::Borrowed(text.as_bytes()),
                     Some(Json::Bool(yes)) if matches!(&step.action, Action::Read(read) if matches!(read.how, How::Auto)) =>
                     {
-                        return Ok(Got::Value(Value::Bool(*yes), None));
+                        return Ok(Got::Value(Value::Bool(*yes)));
                     }
                     Some(other) => Cow::Owned(other.to_string().into_bytes()),
                 }
             }
             (Parts::Values(values), Place::Key(key)) => {
                 return Ok(match values.iter().find(|(info, _)| *info.name == **key) {
-                    Some((info, value)) => Got::Value(value.clone(), info.unit.clone()),
+                    Some((_, value)) => Got::Value(value.clone()),
                     None => Got::Missing,
                 });
             }
@@ -746,11 +755,7 @@ impl<'t> Run<'t> {
         }))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        clippy::type_complexity,
-        reason = "the heart of the matter"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the heart of the matter")]
     fn value<'v>(
         &mut self,
         read: &Read,
@@ -767,7 +772,7 @@ impl<'t> Run<'t> {
                     number_of(read, &piece, keyed).map_err(|why| self.fault(&step.name, piece.at, why))?;
                 (number, Some(piece))
             }
-            Got::Value(value, _) => (value, None),
+            Got::Value(value) => (value, None),
             Got::Missing => return Ok((Value::Absent, Value::Absent, Quality::Absent, None)),
         };
         let scope = level.scope(&Value::Absent, cursor, view.bytes.len());
@@ -919,6 +924,53 @@ impl<'t> Run<'t> {
             quality,
         });
     }
+}
+
+/// Reads a whole number at a fixed place; false: there is something about it that takes the long way.
+fn quick(
+    short: &Short,
+    read: &Read,
+    step: &Step,
+    bytes: &[u8],
+    cursor: &mut Cursor,
+    record: &mut Record,
+) -> bool {
+    let at = match short.at {
+        Some(at) => at,
+        None if cursor.next.is_multiple_of(8) => cursor.next / 8,
+        None => return false,
+    };
+    let Some(found) = bytes.get(at..at + short.bytes) else {
+        return false;
+    };
+    let add = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
+    let word = match short.little {
+        true => found.iter().rev().fold(0, add),
+        false => found.iter().fold(0, add),
+    };
+    let number = match short.signed {
+        true => Value::Int(number::twos(word, 8 * short.bytes as u32)),
+        false => number::unsigned(word),
+    };
+    if !read.is.is_empty() && !read.is.iter().any(|want| want.meets(&number)) {
+        return false;
+    }
+    (cursor.last, cursor.next) = (8 * at, 8 * (at + short.bytes));
+    let Some(slot) = step.slot else { return true };
+    if read.absent.iter().any(|want| want.meets(&number)) {
+        record.set(slot, Value::Absent, Quality::Absent);
+        return true;
+    }
+    let value = match &read.scale {
+        Some(scale) => scale.value(number, None),
+        None => number,
+    };
+    let quality = match read.range {
+        None => Quality::Good,
+        range => Quality::of(&value, range),
+    };
+    record.set(slot, value, quality);
+    true
 }
 
 impl<'a> Level<'a> {
@@ -1319,35 +1371,5 @@ impl TrimZero for [u8] {
     fn trim_suffix_zero(&self) -> &[u8] {
         let end = self.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
         &self[..end]
-    }
-}
-
-/// A condition's text with its expression: used by those who choose among layouts.
-pub(crate) fn holds(expr: &Expr, record: &Record) -> bool {
-    let scope = Scope {
-        record,
-        raws: &[],
-        outer: None,
-        own: &Value::Absent,
-        next: 0,
-        last: 0,
-        length: 0,
-        index: 0,
-    };
-    expr.holds(&scope)
-}
-
-impl Split {
-    /// What this way to take bytes apart is called.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Split::Binary => "binary",
-            Split::Columns(_) => "columns",
-            Split::Pairs(_) => "pairs",
-            Split::Regex(_) => "regex",
-            Split::Obis => "obis",
-            Split::Json => "json",
-            Split::Named(_) => "a named decoder",
-        }
     }
 }

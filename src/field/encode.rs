@@ -547,7 +547,7 @@ fn bytes_for(read: &Read, number: &Value, length: Option<usize>) -> Result<Vec<u
             let mut bytes = vec![0; length];
             for byte in bytes.iter_mut().rev() {
                 let (two, after) = ((rest % 100) as u8, rest / 100);
-                *byte = two / 10 << 4 | two % 10;
+                *byte = ((two / 10) << 4) | (two % 10);
                 if *swapped {
                     *byte = byte.rotate_left(4);
                 }

@@ -11,6 +11,8 @@ mod named;
 mod number;
 pub(crate) mod plan;
 pub mod record;
+#[cfg(feature = "script")]
+mod script;
 mod split;
 mod time;
 pub(crate) mod unpack;

@@ -53,6 +53,58 @@ pub(crate) struct Step {
     pub(crate) repeat: Option<Times>,
     pub(crate) required: bool,
     pub(crate) action: Action,
+    /// Most fields are whole numbers at a fixed place: they need no more than this.
+    pub(crate) short: Option<Short>,
+}
+
+/// A whole number in bytes, with nothing about it that takes time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Short {
+    /// Where, if not behind the field before.
+    pub(crate) at: Option<usize>,
+    pub(crate) bytes: usize,
+    pub(crate) little: bool,
+    pub(crate) signed: bool,
+}
+
+impl Step {
+    /// With what makes it quick, if it is as simple as that.
+    fn quick(mut self) -> Step {
+        self.short = self.shortened();
+        self
+    }
+
+    fn shortened(&self) -> Option<Short> {
+        let Action::Read(read) = &self.action else {
+            return None;
+        };
+        let How::Uint(ranks) = &read.how else { return None };
+        let at = match self.at {
+            Place::Next => None,
+            Place::Offset(at) => Some(usize::try_from(at).ok()?),
+            Place::Key(_) | Place::Computed(_) => return None,
+        };
+        let simple = self.find.is_none()
+            && self.until.is_none()
+            && self.unpack.is_empty()
+            && self.condition.is_none()
+            && self.repeat.is_none()
+            && matches!(self.length, Length::Bits(bits) if bits == 8 * ranks.len())
+            && read.mask.is_none()
+            && !read.single
+            && read.factor.is_none()
+            && read.value.is_none()
+            && matches!(read.names, Naming::None)
+            && matches!(read.sign, None | Some(Sign::Twos));
+        let big = Order::Big.ranks(ranks.len())? == *ranks;
+        let little = Order::Little.ranks(ranks.len())? == *ranks;
+        (simple && (big || little)).then_some(Short {
+            at,
+            bytes: ranks.len(),
+            little: !big,
+            signed: read.sign.is_some(),
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -464,6 +516,7 @@ impl Compiler<'_> {
                 repeat: None,
                 required: field.required,
                 action: Action::Inline(Box::new(split), steps),
+                short: None,
             });
         } else {
             let computed = field.value.is_some() && field.kind.is_none() && !placed;
@@ -493,6 +546,7 @@ impl Compiler<'_> {
                     repeat: None,
                     required: false,
                     action,
+                    short: None,
                 };
                 Action::Inline(Box::new(split), vec![inner])
             }
@@ -504,7 +558,7 @@ impl Compiler<'_> {
                 "what is named by key has no order in which it could repeat",
             );
         }
-        Some(Step {
+        let step = Step {
             name: field.name.as_deref().unwrap_or_default().into(),
             slot,
             at,
@@ -516,7 +570,9 @@ impl Compiler<'_> {
             repeat,
             required: field.required,
             action,
-        })
+            short: None,
+        };
+        Some(step.quick())
     }
 
     fn split(&mut self, field: &Field, path: &str) -> Split {

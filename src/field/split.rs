@@ -25,11 +25,14 @@ pub(crate) enum Split {
 pub(crate) enum Parts<'a> {
     Binary,
     Columns(Vec<Cow<'a, [u8]>>),
-    Pairs(Vec<(Cow<'a, str>, &'a [u8])>),
+    Pairs(Found<'a>),
     Groups(Vec<(&'a str, &'a [u8])>),
     Json(serde_json::Value),
     Values(Vec<(Info, Value)>),
 }
+
+/// Keys and what belongs to them, in order.
+type Found<'a> = Vec<(Cow<'a, str>, &'a [u8])>;
 
 /// Why bytes can't be taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +66,7 @@ impl Split {
             Decode::Regex(text) => Split::Regex(regex(text)?),
             Decode::Obis => Split::Obis,
             Decode::Json => Split::Json,
-            Decode::Sml => Split::Named(super::named::Named::new(decode)?),
+            Decode::Sml | Decode::Mbus | Decode::Script(_) => Split::Named(super::named::Named::new(decode)?),
         })
     }
 
@@ -173,7 +176,7 @@ fn quoted(bytes: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-fn apart_pairs<'a>(pairs: &Pairs, bytes: &'a [u8]) -> Result<Vec<(Cow<'a, str>, &'a [u8])>, SplitError> {
+fn apart_pairs<'a>(pairs: &Pairs, bytes: &'a [u8]) -> Result<Found<'a>, SplitError> {
     let mut found = Vec::new();
     let mut rest = bytes;
     loop {
@@ -206,8 +209,8 @@ fn apart_pairs<'a>(pairs: &Pairs, bytes: &'a [u8]) -> Result<Vec<(Cow<'a, str>, 
 
 /// `1-0:1.8.1(000123.456*kWh)`: the code names the last value, `code/0`, `code/1` ... each of them, `code/unit`
 /// the unit of the last. The first line, behind its `/`, is `ident`.
-fn apart_obis(bytes: &[u8]) -> Result<Vec<(Cow<'_, str>, &[u8])>, SplitError> {
-    let mut found: Vec<(Cow<'_, str>, &[u8])> = Vec::new();
+fn apart_obis(bytes: &[u8]) -> Result<Found<'_>, SplitError> {
+    let mut found: Found<'_> = Vec::new();
     let (mut code, mut number) = ("", 0);
     for line in bytes.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii();

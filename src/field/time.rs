@@ -104,7 +104,9 @@ impl Pattern {
                 Item::Part(part, count) => {
                     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
                     // Between signs a number may be shorter or longer than the pattern shows.
-                    let free = !matches!(self.items.get(n + 1), Some(Item::Part(..)));
+                    let digit = |item: Option<&Item>| matches!(item, Some(Item::Part(part, _)) if !matches!(part, Part::Zone | Part::Half));
+                    let before = n.checked_sub(1).and_then(|n| self.items.get(n));
+                    let free = !digit(self.items.get(n + 1)) && !digit(before);
                     let digits = match free {
                         true => digits,
                         false => digits.min(*count),

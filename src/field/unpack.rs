@@ -19,7 +19,8 @@ fn undo_one<'a>(step: &Unpack, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
         |change: &dyn Fn(u8) -> u8| -> Cow<'a, [u8]> { bytes.iter().map(|byte| change(*byte)).collect() };
     Some(match step {
         Unpack::Invert => each(&|byte| !byte),
-        Unpack::Add(add) => each(&|byte| byte.wrapping_add(*add as u8)),
+        Unpack::Add(add) => each(&|byte| byte.wrapping_add(*add)),
+        Unpack::Subtract(add) => each(&|byte| byte.wrapping_sub(*add)),
         Unpack::SwapNibbles => each(&|byte| byte.rotate_left(4)),
         Unpack::ReverseBits => each(&u8::reverse_bits),
         Unpack::KeepBits(bits) => {
@@ -70,7 +71,8 @@ pub(crate) fn redo(steps: &[Unpack], mut bytes: Vec<u8>) -> Option<Vec<u8>> {
             Unpack::Invert | Unpack::SwapNibbles | Unpack::ReverseBits | Unpack::Reverse | Unpack::Xor(_) => {
                 undo_one(step, bytes.into())?.into_owned()
             }
-            Unpack::Add(add) => undo_one(&Unpack::Add(add.checked_neg()?), bytes.into())?.into_owned(),
+            Unpack::Add(add) => undo_one(&Unpack::Subtract(*add), bytes.into())?.into_owned(),
+            Unpack::Subtract(add) => undo_one(&Unpack::Add(*add), bytes.into())?.into_owned(),
             Unpack::KeepBits(_) => bytes,
             Unpack::Hex => HEXUPPER.encode(&bytes).into_bytes(),
             Unpack::Base64 => BASE64.encode(&bytes).into_bytes(),
@@ -183,7 +185,7 @@ mod tests {
     fn each_step() {
         for (text, bytes, wanted) in [
             ("'invert'", &b"\x0f\xff"[..], &b"\xf0\x00"[..]),
-            ("{ add = -0x33 }", b"\x34\x32", b"\x01\xff"),
+            ("{ subtract = 0x33 }", b"\x34\x32", b"\x01\xff"),
             ("{ xor = [1, 2] }", b"\x00\x00\x00", b"\x01\x02\x01"),
             ("'hex'", b"0A 1f", b"\x0a\x1f"),
             ("'base64'", b"/0E=", b"\xffA"),
@@ -223,7 +225,7 @@ mod tests {
         #[test]
         fn what_is_done_again_is_undone(bytes: Vec<u8>, n in 0usize..9) {
             let text = [
-                "'invert'", "{ add = -0x33 }", "{ xor = [1, 2, 3] }", "'hex'", "['base64', 'reverse']",
+                "'invert'", "{ subtract = 0x33 }", "{ xor = [1, 2, 3] }", "'hex'", "['base64', 'reverse']",
                 "'swap-nibbles'", "{ undouble = 0x10 }", "{ escape = { byte = 0x1b, xor = 0xff } }",
                 "{ escape = { byte = 0xdb, map = [[0xdc, 0xc0], [0xdd, 0xdb]] } }",
             ][n];

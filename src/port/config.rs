@@ -6,7 +6,9 @@ use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window}
 use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
 use crate::span::Span;
 use crate::topic::{Filter, Template};
-use crate::{check, field, frame};
+use crate::{check, field, frame, profile};
+
+pub use super::device::{Device, Reading, Wrong};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
@@ -31,22 +33,27 @@ pub struct Config {
     pub usb: Option<Usb>,
     /// Speed of the line in baud; any number that the port's driver takes. Default 9600.
     #[serde(default)]
-    pub baud: Baud,
+    #[schemars(extend("default" = 9600))]
+    pub baud: Option<Baud>,
     /// Data bits per character: 5, 6, 7 or 8. Default 8.
     #[serde(default)]
-    pub data_bits: DataBits,
+    #[schemars(extend("default" = 8))]
+    pub data_bits: Option<DataBits>,
     /// The parity bit: `none`, `even`, `odd`, `mark` (always 1) or `space` (always 0). Default `none`.
     /// With `even` and `odd`, a character whose parity is wrong is read as a zero byte, so that it can't
     /// pass for what it is not.
     #[serde(default)]
-    pub parity: Parity,
+    #[schemars(extend("default" = "none"))]
+    pub parity: Option<Parity>,
     /// Stop bits: 1 or 2 (2 means one and a half with 5 data bits). Default 1.
     #[serde(default)]
-    pub stop_bits: StopBits,
+    #[schemars(extend("default" = 1))]
+    pub stop_bits: Option<StopBits>,
     /// Flow control: `none`, `rts-cts` (by wire) or `xon-xoff` (by the characters 0x11 and 0x13, which
     /// then can't be data). Default `none`.
     #[serde(default)]
-    pub flow_control: FlowControl,
+    #[schemars(extend("default" = "none"))]
+    pub flow_control: Option<FlowControl>,
     /// Level of DTR after opening: true = asserted. Default: as the kernel leaves it, which is asserted. The
     /// kernel asserts it for a moment in any case. It stays as it is when the port is closed, so that a
     /// board that takes DTR for its reset button is not reset at each restart of mqttyd.
@@ -61,10 +68,21 @@ pub struct Config {
     #[serde(default = "yes")]
     pub low_latency: bool,
 
-    /// How the bytes are cut into frames. Lines by default.
+    /// The device behind the port: the name of a profile, such as `"plantower-pms5003"`, which says how the line
+    /// is set, how bytes become frames, and what they mean; a list of names where several protocols share the line;
+    /// or a table that says the same in place: `device = { fields = [ ... ] }`, see fields.md. What the port itself
+    /// says of the line, frames and check goes before. None by default: frames are bytes.
     #[serde(default)]
-    pub frame: frame::Config,
-    /// The checksum that each frame carries. None by default: every frame is taken as good.
+    pub device: Option<Device>,
+    /// The profiles that `device` names, read from their files.
+    #[serde(skip)]
+    pub described: Vec<profile::Config>,
+
+    /// How the bytes are cut into frames. Default: as the device's profile says, or else lines.
+    #[serde(default)]
+    pub frame: Option<frame::Config>,
+    /// The checksum that each frame carries. Default: as the device's profile says, or else none: every frame is
+    /// taken as good.
     #[serde(default)]
     pub check: Option<check::Config>,
 
@@ -145,6 +163,10 @@ pub enum When {
 pub struct Command {
     /// The filter of the topics that carry commands; `+` and `#` as MQTT has them.
     pub topic: Filter,
+    /// The command of the device's profile that the messages are: their payload is a JSON object of its parameters,
+    /// `{"fan": 3}`, or the value alone where there is only one. Instead of `payload`. None by default.
+    #[serde(default)]
+    pub command: Option<String>,
     /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
     /// `{ template = "SET {{ payload }}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
@@ -215,21 +237,54 @@ pub(crate) enum Known {
 impl Config {
     /// The fields that the port's frames have, by name.
     pub(crate) fn values(&self) -> Known {
-        Known::None
+        let Some(profile) = self.reading().ok().and_then(|reading| reading.profile) else {
+            return Known::None;
+        };
+        if profile.is_open() {
+            return Known::Open;
+        }
+        let infos = profile.shapes().flat_map(|shape| shape.infos());
+        let mut names: Vec<String> = infos.map(|info| info.name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        Known::Some(names)
     }
 
     /// The part that the serial room needs.
     pub fn serial(&self) -> serial::Config {
+        let profiles = self.profiles();
+        /// What the first profile that knows says.
+        fn first<T>(
+            profiles: &[&profile::Config],
+            of: impl Fn(&profile::config::Serial) -> Option<T>,
+        ) -> Option<T> {
+            profiles.iter().find_map(|profile| of(&profile.serial))
+        }
         serial::Config {
             path: self.path.clone(),
             usb: self.usb.clone(),
-            baud: self.baud,
-            data_bits: self.data_bits,
-            parity: self.parity,
-            stop_bits: self.stop_bits,
-            flow_control: self.flow_control,
-            dtr: self.dtr,
-            rts: self.rts,
+            baud: self
+                .baud
+                .or(first(&profiles, |serial| serial.baud))
+                .unwrap_or_default(),
+            data_bits: self
+                .data_bits
+                .or(first(&profiles, |serial| serial.data_bits))
+                .unwrap_or_default(),
+            parity: self
+                .parity
+                .or(first(&profiles, |serial| serial.parity))
+                .unwrap_or_default(),
+            stop_bits: self
+                .stop_bits
+                .or(first(&profiles, |serial| serial.stop_bits))
+                .unwrap_or_default(),
+            flow_control: self
+                .flow_control
+                .or(first(&profiles, |serial| serial.flow_control))
+                .unwrap_or_default(),
+            dtr: self.dtr.or(first(&profiles, |serial| serial.dtr)),
+            rts: self.rts.or(first(&profiles, |serial| serial.rts)),
             low_latency: self.low_latency,
         }
     }

@@ -15,6 +15,18 @@ pub(crate) struct Counters {
     pub(crate) frames: u64,
     /// Damaged frames by what was wrong with them.
     pub(crate) damaged: BTreeMap<&'static str, u64>,
+    /// Good frames that are not what the device's description says; nothing of them is published.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) refused: u64,
+    /// Good frames of no kind that the device's description knows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) unknown: u64,
+    /// Frames in which the device says no.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) errors: u64,
+    /// Values that were not published because they lie outside the plausible range.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) out_of_range: u64,
     /// Messages handed to the broker.
     pub(crate) published: u64,
     /// Times that reading was held back because the broker was behind.
@@ -33,6 +45,10 @@ pub(crate) struct Counters {
     pub(crate) broker_depth: usize,
     /// Commands waiting for the line, now.
     pub(crate) command_depth: usize,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counters {

@@ -3,9 +3,9 @@
 use super::config::{Command, WhenFull};
 use super::outbox::{Policy, Queued};
 use crate::broker::{Message, Qos};
-use crate::check::Check;
 use crate::field;
 use crate::frame::{self, Framing};
+use crate::profile::{CommandError, Guard, Profile};
 use crate::topic::Filter;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,12 @@ pub(crate) enum Refused {
     /// The bytes make no frame.
     #[error("{0}")]
     Frame(frame::EncodeError),
+    /// The payload does not hold what the device's command needs.
+    #[error("{0}")]
+    Command(CommandError),
+    /// The device has no such command.
+    #[error("the device's profile has no command `{0}`")]
+    NoCommand(String),
 }
 
 impl Refused {
@@ -31,7 +37,8 @@ impl Refused {
         match self {
             Refused::Retained => "retained",
             Refused::Payload(_) => "payload",
-            Refused::Frame(_) => "frame",
+            Refused::Frame(_) | Refused::Command(CommandError::Frame(_)) => "frame",
+            Refused::Command(_) | Refused::NoCommand(_) => "payload",
         }
     }
 }
@@ -41,13 +48,15 @@ impl Refused {
 pub(crate) struct Downlink {
     entries: Vec<Entry>,
     framing: Framing,
-    check: Option<Check>,
+    guard: Guard,
+    profile: Option<Profile>,
 }
 
 #[derive(Debug)]
 struct Entry {
     filter: Filter,
     payload: field::Down,
+    command: Option<String>,
     bare: bool,
     accept_retained: bool,
     expire: Duration,
@@ -55,12 +64,18 @@ struct Entry {
 
 impl Downlink {
     /// The entries, and what makes frames of their bytes.
-    pub(crate) fn new(entries: &[Command], framing: Framing, check: Option<Check>) -> Downlink {
+    pub(crate) fn new(
+        entries: &[Command],
+        framing: Framing,
+        guard: Guard,
+        profile: Option<Profile>,
+    ) -> Downlink {
         let entries = entries
             .iter()
             .map(|command| Entry {
                 filter: command.topic.clone(),
                 payload: command.payload.clone(),
+                command: command.command.clone(),
                 bare: command.bare,
                 accept_retained: command.accept_retained,
                 expire: command.expire.into(),
@@ -69,7 +84,8 @@ impl Downlink {
         Downlink {
             entries,
             framing,
-            check,
+            guard,
+            profile,
         }
     }
 
@@ -90,6 +106,17 @@ impl Downlink {
         if message.retain && !entry.accept_retained {
             return Err(Refused::Retained);
         }
+        if let Some(name) = &entry.command {
+            let command = self.profile.as_ref().and_then(|profile| profile.command(name));
+            let command = command.ok_or_else(|| Refused::NoCommand(name.clone()))?;
+            let frame = command.frame(&message.payload).map_err(Refused::Command)?;
+            return Ok(Queued {
+                topic: message.topic.clone(),
+                frame,
+                entry: index,
+                expires: now + entry.expire,
+            });
+        }
         let data = entry
             .payload
             .bytes(&message.topic, &entry.filter, &message.payload)
@@ -99,7 +126,7 @@ impl Downlink {
         } else {
             let mut frame = Vec::with_capacity(data.len() + 16);
             self.framing
-                .encode(&data, &self.check, &mut frame)
+                .encode(&data, &self.guard, &mut frame)
                 .map_err(Refused::Frame)?;
             frame
         };
@@ -145,7 +172,7 @@ mod tests {
         }
         let held: Held = toml::from_str(toml).unwrap();
         let framing = frame::Config::default().build(Duration::from_millis(1)).unwrap();
-        Downlink::new(&held.command, framing, None)
+        Downlink::new(&held.command, framing, Guard::default(), None)
     }
 
     fn message(topic: &str, payload: &'static str, retain: bool) -> Message {

@@ -7,6 +7,7 @@
 mod backoff;
 pub mod config;
 mod counters;
+mod device;
 mod down;
 mod event;
 mod outbox;
@@ -14,13 +15,14 @@ mod traffic;
 mod up;
 
 pub use config::Config;
+use config::Reading;
 
 use crate::broker::{Message, Publisher, Qos, Subscriber};
 use crate::causes::Causes;
-use crate::check::{self, Check};
 use crate::control::Tap;
 use crate::fold::Run;
-use crate::frame::{self, Decoder, Framing};
+use crate::frame::Decoder;
+use crate::profile::{Guard, Reader};
 use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
 use backoff::Backoff;
@@ -50,12 +52,9 @@ const BURST: usize = 256;
 /// Why a port can't be made of its configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The framing's options don't fit together.
+    /// Framing, check or the device's description don't fit together.
     #[error("port {0}: {1}")]
-    Frame(String, #[source] frame::Error),
-    /// The check's options don't fit together.
-    #[error("port {0}: {1}")]
-    Check(String, #[source] check::Error),
+    Reading(String, String),
 }
 
 /// What the gateway asks of a port.
@@ -94,7 +93,9 @@ pub struct Port {
     /// The search for the device and its opening, which may take a driver some time: one at most.
     opening: JoinSet<Attempt>,
     decoder: Decoder,
-    check: Option<Check>,
+    guard: Guard,
+    /// What frames mean, where the device is described.
+    reader: Option<Reader>,
     uplink: Uplink,
     downlink: Downlink,
     outbox: Outbox,
@@ -120,6 +121,8 @@ pub struct Port {
     /// Commands that the link to the broker has lost, as far as that has been said.
     overrun: u64,
     damaged: Run,
+    /// Good frames that are not what the device's description says.
+    refused: Run,
     /// One for each publish entry.
     unpublished: Vec<Run>,
     /// One for each command entry and reason.
@@ -178,10 +181,12 @@ impl Port {
         let name: Arc<str> = config.name.as_str().into();
         let serial = config.serial();
         let char_time = serial.char_time();
-        let framing = config.frame.build(char_time);
-        let framing: Framing = framing.map_err(|error| Error::Frame(name.to_string(), error))?;
-        let check = config.check.as_ref().map(check::Config::build).transpose();
-        let check = check.map_err(|error| Error::Check(name.to_string(), error))?;
+        let reading = config.reading();
+        let Reading {
+            framing,
+            guard,
+            profile,
+        } = reading.map_err(|wrong| Error::Reading(name.to_string(), wrong.to_string()))?;
         let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
@@ -189,11 +194,12 @@ impl Port {
             decoder: framing.decoder(),
             uplink: Uplink::new(name.clone(), &config.publish),
             outbox: Outbox::new(down::policies(&config.command), char_time),
-            downlink: Downlink::new(&config.command, framing, check.clone()),
+            downlink: Downlink::new(&config.command, framing, guard.clone(), profile.clone()),
             name,
             serial,
             opening: JoinSet::new(),
-            check,
+            guard,
+            reader: profile.map(Reader::new),
             parts,
             held: VecDeque::new(),
             stamp: SystemTime::UNIX_EPOCH,
@@ -208,6 +214,7 @@ impl Port {
             counters_said: None,
             overrun: 0,
             damaged: Run::default(),
+            refused: Run::default(),
             unpublished: config.publish.iter().map(|_| Run::default()).collect(),
             dropped: BTreeMap::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -268,6 +275,9 @@ impl Port {
     fn lost(&mut self, why: &str) -> Duration {
         if self.decoder.reset() > 0 {
             self.counters.damage("cut-off");
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.reset();
         }
         if let Some(queued) = self.outbox.abandon() {
             self.drop_command("cut-off", &queued, "the port went while it was being written");

@@ -6,8 +6,10 @@ use super::up::Unpublished;
 use super::{Parts, Port, now};
 use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
+use crate::field::record::{Entry, Quality, Record};
 use crate::fold::Run;
 use crate::frame::Item;
+use crate::profile::{Outcome, Reader};
 use crate::topic::Topic;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -21,36 +23,87 @@ pub(super) const HELD_OWN: usize = 64;
 /// Counters are published so long after a change at the soonest: changes come in bursts.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// The values of a good frame, where it has any to publish; or why it is not what the description says.
+fn meaning(
+    reader: &mut Reader,
+    branch: usize,
+    frame: &[u8],
+    counters: &mut Counters,
+) -> Result<Option<Record>, String> {
+    match reader.read(branch, frame, None) {
+        Outcome::Values(record) => {
+            let out = |entry: &Entry<'_>| entry.quality == Quality::OutOfRange;
+            counters.out_of_range += record.iter().filter(out).count() as u64;
+            Ok(Some(record))
+        }
+        Outcome::Error(record) => {
+            counters.errors += 1;
+            Ok(Some(record))
+        }
+        Outcome::Unknown => {
+            counters.unknown += 1;
+            Ok(None)
+        }
+        Outcome::Ack(_) | Outcome::NoData(_) | Outcome::Ignored(_) | Outcome::Gathered => Ok(None),
+        Outcome::Refused(fault) => {
+            counters.refused += 1;
+            Err(fault.to_string())
+        }
+    }
+}
+
 impl Port {
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     pub(super) fn decode(&mut self) {
         let Port {
             name,
             decoder,
-            check,
+            guard,
+            reader,
             uplink,
             parts,
             held,
             counters,
             stamp,
             damaged,
+            refused: misread,
             unpublished,
             ..
         } = self;
         let mut any = false;
         while held.is_empty() {
-            let Some(item) = decoder.next(&*check) else { break };
+            let Some((branch, item)) = decoder.next_of(&*guard) else {
+                break;
+            };
             any = true;
             match item {
                 Item::Frame(frame) => {
                     counters.frames += 1;
                     let (mut made, mut refused) = (0, None);
-                    uplink.messages(frame, None, *stamp, now(), |entry, message| {
-                        match publish(message, entry, name, parts, held, counters, unpublished) {
-                            Ok(()) => made += 1,
-                            Err(why) => refused = Some(why),
+                    let read = match reader {
+                        Some(reader) => meaning(reader, branch, frame, counters),
+                        None => Ok(None),
+                    };
+                    match read {
+                        Ok(record) => {
+                            let record = record.as_ref();
+                            uplink.messages(frame, record, *stamp, now(), |entry, message| {
+                                match publish(message, entry, name, parts, held, counters, unpublished) {
+                                    Ok(()) => made += 1,
+                                    Err(why) => refused = Some(why),
+                                }
+                            });
+                            if let Some(count) = misread.good() {
+                                info!(port = %name, count, "frames are as the device's description says again");
+                            }
                         }
-                    });
+                        Err(why) => {
+                            if let Some(count) = misread.fault(now()) {
+                                warn!(port = %name, count, "a frame is not as the device's description says: {why}");
+                            }
+                            refused = Some(why);
+                        }
+                    }
                     if parts.tap.watched() {
                         let verdict = match refused {
                             Some(why) => Verdict::Refused(why),

@@ -1,7 +1,7 @@
 //! What a device can be told: a name and parameters become the bytes of a frame.
 
 use super::Guard;
-use super::config::{self, Checks, Config, Forbid};
+use super::config::{Checks, Config, Forbid};
 use crate::field::config::{Decode, Order};
 use crate::field::encode::{self, ParameterError};
 use crate::field::plan::{self, Layout, Mistake, Source};
@@ -306,7 +306,6 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::device;
     use crate::field::record::Record;
     use crate::profile::Outcome;

@@ -198,7 +198,7 @@ impl Gives {
 
 impl Wanted {
     /// In words, how the value differs; None: it does not.
-    fn differs(&self, entry: Entry<'_>, tolerance: f64) -> Option<String> {
+    pub(super) fn differs(&self, entry: Entry<'_>, tolerance: f64) -> Option<String> {
         if self.same(entry.value, tolerance) {
             return None;
         }

@@ -38,6 +38,14 @@ impl Guard {
         })
     }
 
+    /// One check, or none.
+    pub(crate) fn of(check: Option<Check>) -> Guard {
+        Guard {
+            checks: check.into_iter().collect(),
+            ..Guard::default()
+        }
+    }
+
     /// A frame's data as its fields count it: unpacked, without the inner checks.
     pub(crate) fn data<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let bytes = unpack::undo(&self.steps, Cow::Borrowed(data))?;

@@ -239,7 +239,12 @@ mod tests {
             .iter()
             .find(|entry| entry.name.as_str() == port)
             .unwrap();
-        let framing = port.frame.build(port.serial().char_time()).unwrap();
+        let framing = port
+            .frame
+            .clone()
+            .unwrap_or_default()
+            .build(port.serial().char_time())
+            .unwrap();
         let check: Option<Check> = port.check.as_ref().map(|check| check.build().unwrap());
         let mut decoder = framing.decoder();
         let (mut good, mut bad) = (Vec::new(), 0);

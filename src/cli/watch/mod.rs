@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn colours_are_only_there_when_asked_for() {
-        let text = HELLO.to_owned() + &line("up", "damaged", "check", "00");
+        let text = format!("{HELLO}{}", line("up", "damaged", "check", "00"));
         assert!(!shown(&text, &options(), false).1.contains('\x1b'));
         assert!(
             shown(&text, &options(), true)
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn counts_frames_and_tells_a_goodbye_from_a_loss() {
         let good = line("up", "published", "", "00");
-        let text = line("up", "state", "open", "") + &good.repeat(5);
+        let text = [line("up", "state", "open", ""), good.repeat(5)].concat();
         let two = Options {
             count: NonZeroU64::new(2),
             ..options()
@@ -329,7 +329,12 @@ mod tests {
 
     #[test]
     fn json_is_what_the_gateway_said() {
-        let text = HELLO.to_owned() + &line("up", "published", "", "00") + "{\"news\": 1}\n{\"bye\":\"x\"}\n";
+        let text = [
+            HELLO,
+            line("up", "published", "", "00").as_str(),
+            "{\"news\": 1}\n{\"bye\":\"x\"}\n",
+        ]
+        .concat();
         let json = Options {
             json: true,
             ..Options::default()

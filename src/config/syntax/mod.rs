@@ -166,7 +166,7 @@ impl Broken {
             return;
         }
         let room = blanked.len().saturating_sub(close.len());
-        let with = close.to_string() + &" ".repeat(room);
+        let with = format!("{close}{}", " ".repeat(room));
         text.replace_range(blanked, &with);
     }
 }

@@ -26,6 +26,12 @@ fn the_schema_is_current() {
 }
 
 #[test]
+fn the_schema_of_device_profiles_is_current() {
+    let schema = crate::config::device::schema();
+    current("config/device.schema.json", &format!("{schema:#}\n"));
+}
+
+#[test]
 fn the_reference_is_current() {
     current("docs/configuration.md", &reference(&Config::schema()));
 }
@@ -61,7 +67,10 @@ fn examples() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // Device profiles are another kind of file; src/profile/tests looks at them.
+                if !path.ends_with("devices") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|ext| ext == "toml") {
                 files.push(path);
             }

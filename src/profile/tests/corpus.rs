@@ -13,21 +13,50 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn table(path: &Path) -> Table {
+pub(super) fn table(path: &Path) -> Table {
     let text = std::fs::read_to_string(path).unwrap();
     text.parse()
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
+pub(super) fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
     super::super::example::bytes(value?.as_str()?).ok()
 }
 
-fn wanted(value: &Value) -> Wanted {
+/// Texts by name, from a table of a file.
+pub(super) fn map(own: &Table, key: &str) -> BTreeMap<String, String> {
+    let entries = own.get(key).and_then(Value::as_table).into_iter().flatten();
+    entries
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+/// The devices that have cases here, with their profiles.
+pub(super) fn names() -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(root().join("config/devices")).unwrap();
+    let mut names: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?.strip_suffix(".toml")?.to_owned();
+            let there = root().join(format!("tests/corpus-devices/{name}.toml")).exists();
+            there.then_some((name, path))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The cases of a device.
+pub(super) fn cases(name: &str) -> Vec<Value> {
+    let table = table(&root().join(format!("tests/corpus-devices/{name}.toml")));
+    table["case"].as_array().unwrap().clone()
+}
+
+pub(super) fn wanted(value: &Value) -> Wanted {
     match value {
         Value::String(text) => Wanted::Text(text.clone()),
         Value::Integer(n) => Wanted::Number(*n as f64),
@@ -56,13 +85,7 @@ fn device(name: &str, failures: &mut String) {
     } else {
         Table::new()
     };
-    let map = |key: &str| -> BTreeMap<String, String> {
-        let entries = own.get(key).and_then(Value::as_table).into_iter().flatten();
-        entries
-            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .collect()
-    };
-    let (names, skip) = (map("names"), map("skip"));
+    let (names, skip) = (map(&own, "names"), map(&own, "skip"));
     let path = root().join(format!("config/devices/{name}.toml"));
     let read = match device::read(&path) {
         Ok(read) => read,

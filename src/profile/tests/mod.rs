@@ -1,4 +1,7 @@
 //! Every profile that comes with mqttyd, against what third parties say that the bytes of its device mean.
 
 mod corpus;
+mod flips;
+mod noise;
 mod page;
+mod streams;

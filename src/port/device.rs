@@ -1,0 +1,154 @@
+//! What a port knows of the device behind it: a profile by name, or the same said in place.
+
+use super::config::Config;
+use crate::check;
+use crate::field::Mistake;
+use crate::frame::{self, Framing};
+use crate::profile::{self, Guard, Profile};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The device: the name of a profile, several names where several protocols share the line, or a profile in place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Device {
+    /// Profiles, by name.
+    Named(Vec<String>),
+    /// A profile, said here.
+    Inline(Box<profile::Config>),
+}
+
+/// How a port's bytes are cut, checked and read.
+pub struct Reading {
+    /// How bytes become frames.
+    pub framing: Framing,
+    /// What frames must pass.
+    pub guard: Guard,
+    /// What frames mean, where that is known.
+    pub profile: Option<Profile>,
+}
+
+/// What can't be so, and where.
+#[derive(Debug)]
+pub enum Wrong {
+    /// The framing.
+    Frame(frame::Error),
+    /// The check.
+    Check(check::Error),
+    /// The device's description, by the path within it.
+    Device(Vec<Mistake>),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Frame(error) => error.fmt(f),
+            Wrong::Check(error) => error.fmt(f),
+            Wrong::Device(mistakes) => match mistakes.first() {
+                Some(Mistake { path, what }) => write!(f, "{path}: {what}"),
+                None => f.write_str("the device's description is empty"),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// The profiles of the device behind the port, as far as their files have been read.
+    pub fn profiles(&self) -> Vec<&profile::Config> {
+        match &self.device {
+            Some(Device::Inline(config)) => vec![config],
+            Some(Device::Named(_)) => self.described.iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// How the bytes of the line are read. What the port says of frames and check goes before what the device
+    /// has.
+    pub fn reading(&self) -> Result<Reading, Wrong> {
+        let char_time = self.serial().char_time();
+        let profiles = self.profiles();
+        if profiles.is_empty() {
+            let frame = self.frame.clone().unwrap_or_default();
+            let framing = frame.build(char_time).map_err(Wrong::Frame)?;
+            let check = self
+                .check
+                .as_ref()
+                .map(check::Config::build)
+                .transpose()
+                .map_err(Wrong::Check)?;
+            return Ok(Reading {
+                framing,
+                guard: Guard::of(check),
+                profile: None,
+            });
+        }
+        let own = |config: &&profile::Config| {
+            let mut config = profile::Config::clone(config);
+            if let Some(frame) = &self.frame {
+                config.frame = frame.clone();
+            }
+            if let Some(check) = &self.check {
+                config.check = profile::config::Checks(vec![check.clone()]);
+            }
+            config
+        };
+        let configs: Vec<profile::Config> = profiles.iter().map(own).collect();
+        let configs: Vec<&profile::Config> = configs.iter().collect();
+        let profile = Profile::several(&configs, char_time).map_err(Wrong::Device)?;
+        Ok(Reading {
+            framing: profile.framing().clone(),
+            guard: profile.guard().clone(),
+            profile: Some(profile),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Device;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "the name of a device profile, a list of names, or a table that describes the device",
+                )
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Device, E> {
+                Ok(Device::Named(vec![name.to_owned()]))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Device, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = seq.next_element::<String>()? {
+                    names.push(name);
+                }
+                if names.is_empty() {
+                    return Err(de::Error::custom("the list names no device profile"));
+                }
+                Ok(Device::Named(names))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
+                let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Device::Inline(Box::new(config)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Device {
+    fn schema_name() -> Cow<'static, str> {
+        "Device".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The name of a device profile, a list of names, or a table with the keys of a profile (docs/fields.md).",
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                { "type": "object" },
+            ],
+            "examples": ["plantower-pms5003"],
+        })
+    }
+}
