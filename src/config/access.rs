@@ -21,10 +21,7 @@ impl Config {
         let listed = || self.broker.user.iter().map(|user| user.name.as_str());
         let elsewhere = self.broker.password_file.is_some() || self.broker.user.is_empty();
         let certificates = |listener: &crate::broker::Listener| {
-            listener
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.use_identity_as_username)
+            listener.tls.as_ref().is_some_and(crate::broker::Tls::names_user)
         };
         if elsewhere || self.broker.listener.iter().any(certificates) {
             return Vec::new();

@@ -16,6 +16,8 @@ impl Config {
     pub fn check(&self) -> Vec<Issue> {
         let broker = self.broker.validate();
         let mut issues: Vec<Issue> = broker.iter().map(|fault| self.of_broker(fault)).collect();
+        let doubts = self.broker.doubts();
+        issues.extend(doubts.iter().map(|doubt| self.of_broker(doubt).warning()));
         issues.extend(self.check_files());
         issues.extend(self.check_rules());
         issues.extend(self.check_gateway());

@@ -82,7 +82,12 @@ fn rounds(count: u64) {
                     .all(|number| last.get(&publisher.topic(number)) == Some(&number))
             })
         });
-        all.expect("all that was published");
+        assert!(
+            all.is_ok(),
+            "{all:?}: {:?} were published, {:?} came",
+            publishers.map(|publisher| publisher.last),
+            subscriber.last
+        );
         assert!(
             subscriber.count > count,
             "the rounds were too short to show anything"

@@ -108,6 +108,16 @@ pub struct Tls {
     /// Whether the common name of the client's certificate is its user name; it then needs no password. No by default.
     #[serde(default)]
     pub use_identity_as_username: bool,
+    /// The same with the certificate's whole subject, such as "CN=air,O=Home" (RFC 4514). No by default.
+    #[serde(default)]
+    pub use_subject_as_username: bool,
+}
+
+impl Tls {
+    /// Whether the user name comes from the client's certificate.
+    pub fn names_user(&self) -> bool {
+        self.use_identity_as_username || self.use_subject_as_username
+    }
 }
 
 impl Tls {

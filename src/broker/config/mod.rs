@@ -234,10 +234,7 @@ impl Config {
 
     /// Whether clients of this listener can say who they are.
     fn knows_clients_of(&self, listener: &Listener) -> bool {
-        let identity = listener
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.use_identity_as_username);
+        let identity = listener.tls.as_ref().is_some_and(Tls::names_user);
         self.has_users() || identity && self.engine == Engine::Native
     }
 
@@ -301,6 +298,7 @@ impl Config {
                 let needs = [
                     ("require-certificate", tls.require_certificate),
                     ("use-identity-as-username", tls.use_identity_as_username),
+                    ("use-subject-as-username", tls.use_subject_as_username),
                     ("crlfile", tls.crlfile.is_some()),
                 ];
                 for (key, _) in needs.into_iter().filter(|(_, on)| *on) {
@@ -360,27 +358,47 @@ impl Config {
         faults
     }
 
-    /// Listeners that nobody could use, or anybody though no word says so.
+    /// Listeners that anybody could use though no word says so.
     fn check_entrances(&self, fault: &mut impl FnMut(&[&str], String)) {
-        let mut told = false;
-        for (i, listener) in self.listeners().iter().enumerate() {
-            if self.anonymous_at(listener) || self.knows_clients_of(listener) {
-                continue;
-            }
-            let (index, address) = (i.to_string(), &listener.address);
-            let nobody = format!("nobody may connect to the listener on {address}: no user is listed");
-            match (listener.allow_anonymous, self.allow_anonymous) {
-                (Some(_), _) => fault(&["listener", &index, "allow-anonymous"], nobody),
-                (None, Some(_)) if std::mem::replace(&mut told, true) => {}
-                (None, Some(_)) => fault(&["allow-anonymous"], nobody),
-                (None, None) => fault(
+        for (index, listener) in self.closed() {
+            if listener.allow_anonymous.or(self.allow_anonymous).is_none() {
+                let address = &listener.address;
+                fault(
                     &["listener", &index, "address"],
                     format!(
                         "nothing says who may connect to the listener on {address}: the network is let in here"
                     ),
-                ),
+                );
             }
         }
+    }
+
+    /// What is doubtful, and can be meant: listeners that nobody can use, for so it is said.
+    pub fn doubts(&self) -> Vec<Fault> {
+        let mut doubts: Vec<Fault> = Vec::new();
+        for (index, listener) in self.closed() {
+            let path = match (listener.allow_anonymous, self.allow_anonymous) {
+                (Some(_), _) => vec!["listener".into(), index, "allow-anonymous".into()],
+                (None, Some(_)) => vec!["allow-anonymous".into()],
+                (None, None) => continue,
+            };
+            let what = format!(
+                "nobody may connect to the listener on {}: no user is listed",
+                listener.address
+            );
+            if doubts.iter().all(|doubt| doubt.path != path) {
+                doubts.push(Fault { path, what });
+            }
+        }
+        doubts
+    }
+
+    /// Listeners where nobody is let in, by their places.
+    fn closed(&self) -> impl Iterator<Item = (String, Listener)> {
+        let listeners = self.listeners().into_iter().enumerate();
+        listeners
+            .filter(|(_, listener)| !self.anonymous_at(listener) && !self.knows_clients_of(listener))
+            .map(|(i, listener)| (i.to_string(), listener))
     }
 
     /// What an engine can't do.
@@ -406,10 +424,7 @@ impl Config {
                 "require-certificate",
                 tls.is_some_and(|tls| tls.require_certificate),
             ),
-            (
-                "use-identity-as-username",
-                tls.is_some_and(|tls| tls.use_identity_as_username),
-            ),
+            ("use-identity-as-username", tls.is_some_and(Tls::names_user)),
         ];
         for (key, _) in wants.into_iter().filter(|(_, on)| *on) {
             let what = "the engine \"rumqttd\" asks for no client certificates: this needs \"native\"".into();

@@ -103,10 +103,7 @@ impl Room {
             let door = Door {
                 anonymous: config.anonymous_at(&listener),
                 users: config.has_users(),
-                identity: listener
-                    .tls
-                    .as_ref()
-                    .is_some_and(|tls| tls.use_identity_as_username),
+                identity: listener.tls.as_ref().is_some_and(crate::broker::Tls::names_user),
                 mount: listener.mount_point.as_deref().map(ByteString::from),
             };
             sockets.push((socket, door, listener.max_connections));

@@ -18,7 +18,7 @@ pub(crate) struct Remark {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) name: String,
-    /// None: the line has a name alone. A client certificate can be such a user, a password can't.
+    /// None: the line has a name alone. No password opens that.
     pub(crate) secret: Option<Secret>,
 }
 

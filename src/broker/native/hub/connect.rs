@@ -333,8 +333,11 @@ impl Hub {
         }
         if session.expiry == 0 {
             let delayed = session.will.as_ref().is_some_and(|will| will.delay > 0);
-            if delayed && !session.expiry_said && how == How::Lost {
-                return self.leave_ghost(key, now);
+            match how {
+                How::Lost if delayed && !session.expiry_said => return self.leave_ghost(key, now),
+                // The client is back before the delay was over.
+                How::TakenOver if delayed && !session.expiry_said => session.will = None,
+                _ => {}
             }
             return self.end_session(key, now);
         }

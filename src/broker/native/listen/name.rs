@@ -18,6 +18,13 @@ pub(super) fn common(certificate: &[u8]) -> Option<String> {
     (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
 }
 
+/// The whole subject of the certificate, as RFC 4514 writes it. None if it is empty, or has control characters in it.
+pub(super) fn subject(certificate: &[u8]) -> Option<String> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let name = certificate.tbs_certificate().subject().to_string();
+    (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
+}
+
 /// RFC 5280 section 4.1.2.4: the kinds of text of a `DirectoryString` that are in use.
 fn text(value: &Any) -> Option<String> {
     let name = match value.tag() {

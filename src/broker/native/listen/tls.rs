@@ -65,10 +65,15 @@ impl Files {
     pub(super) async fn accept(&self, socket: Plain) -> io::Result<(Secure, Option<String>)> {
         let stream = TlsAcceptor::from(self.current()).accept(socket).await?;
         let mut user = None;
-        if self.tls.use_identity_as_username
+        if self.tls.names_user()
             && let Some([certificate, ..]) = stream.get_ref().1.peer_certificates()
         {
-            let found = name::common(certificate).ok_or_else(|| {
+            let name = if self.tls.use_subject_as_username {
+                name::subject
+            } else {
+                name::common
+            };
+            let found = name(certificate).ok_or_else(|| {
                 invalid("the client's certificate has no common name that could be its user name")
             });
             user = Some(found?);

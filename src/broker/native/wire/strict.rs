@@ -86,9 +86,7 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
         12 | 14 => Ok(()),
         15 if version.is_five() => Ok(()),
-        _ => Err(Fault::protocol(
-            "a packet that only a server sends, or none at all",
-        )),
+        _ => Err(Fault::mute("a packet that only a server sends, or none at all")),
     }
 }
 

@@ -99,6 +99,7 @@ async fn tls_carries_messages() {
         crlfile: None,
         require_certificate: false,
         use_identity_as_username: false,
+        use_subject_as_username: false,
     };
     let mut listener = Listener::loopback(0, Version::V3);
     listener.tls = Some(tls.clone());

@@ -107,6 +107,7 @@ async fn a_certificate_may_be_wanted_or_needed_or_revoked() {
 
     let named = Tls {
         use_identity_as_username: true,
+        use_subject_as_username: false,
         ..wanted.clone()
     };
     let mut house = House::open(&listener(Transport::Tcp, Some(named.clone()))).await;

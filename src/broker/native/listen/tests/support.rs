@@ -235,6 +235,7 @@ pub(super) fn files(identity: &Identity) -> Tls {
         crlfile: None,
         require_certificate: false,
         use_identity_as_username: false,
+        use_subject_as_username: false,
     }
 }
 
