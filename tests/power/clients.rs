@@ -11,6 +11,7 @@ pub(super) const TOPICS: u64 = 3;
 const WINDOW: usize = 12;
 
 /// Publishes numbers: each on its topic, each until it is acknowledged.
+#[derive(Debug)]
 pub(super) struct Publisher {
     name: &'static str,
     qos: u8,
@@ -24,6 +25,7 @@ pub(super) struct Publisher {
     known: bool,
 }
 
+#[derive(Debug)]
 struct Flight {
     id: u16,
     number: u64,

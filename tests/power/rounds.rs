@@ -68,9 +68,8 @@ fn rounds(count: u64) {
     // All that is under way arrives.
     let address = daemon.address(Version::V3);
     for publisher in [&mut clients.once, &mut clients.least, &mut clients.kept] {
-        publisher
-            .run(address, false)
-            .expect("what is under way acknowledged");
+        let all = publisher.run(address, false);
+        assert!(all.is_ok(), "{all:?}: {publisher:?} is not acknowledged");
     }
     let publishers = [&clients.once, &clients.least, &clients.kept];
     for subscriber in [&mut clients.reader, &mut clients.sleeper] {
