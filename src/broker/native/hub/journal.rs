@@ -67,6 +67,10 @@ impl Journal {
         (self.promised > self.committed.load(Ordering::Acquire)).then_some(self.promised)
     }
 
+    pub(super) fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
     pub(super) fn commit(&mut self) {
         if !self.pending.is_empty() {
             self.last = (self.sink)(std::mem::take(&mut self.pending));

@@ -296,11 +296,19 @@ impl Hub {
 
     /// The store has written: those that waited for it may go on.
     pub(crate) fn written(&mut self) {
-        for key in std::mem::take(&mut self.gated) {
-            if let Some(connection) = self.sessions.get(key).and_then(Session::connection) {
-                connection.outlet.wake();
-            }
-        }
+        let committed = self.journal.as_ref().map_or(u64::MAX, Journal::committed);
+        self.gated.sort_unstable();
+        self.gated.dedup();
+        let sessions = &self.sessions;
+        self.gated.retain(|key| {
+            let Some(connection) = sessions.get(*key).and_then(Session::connection) else {
+                return false;
+            };
+            let mut state = connection.outlet.lock();
+            state.wake();
+            // What came after those that have just been written waits for the next.
+            state.is_gated(committed)
+        });
     }
 
     /// Ends all connections: the broker stops.

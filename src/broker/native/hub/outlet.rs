@@ -103,9 +103,15 @@ impl State {
         self.more
     }
 
-    /// Whether something waits for the store.
-    pub(crate) fn is_gated(&self) -> bool {
-        !self.marks.is_empty()
+    /// Whether something waits for more than what is committed.
+    pub(super) fn is_gated(&self, committed: u64) -> bool {
+        self.marks.back().is_some_and(|(_, ticket)| *ticket > committed)
+    }
+
+    /// Whether something may be written.
+    pub(crate) fn is_ready(&self, committed: u64) -> bool {
+        let first = self.marks.front();
+        !self.out.is_empty() && first.is_none_or(|(place, ticket)| *place > 0 || *ticket <= committed)
     }
 
     /// Whether nothing waits to be written.
