@@ -11,6 +11,7 @@ pub(super) const TOPICS: u64 = 3;
 const WINDOW: usize = 12;
 
 /// Publishes numbers: each on its topic, each until it is acknowledged.
+#[derive(Debug)]
 pub(super) struct Publisher {
     name: &'static str,
     qos: u8,
@@ -24,6 +25,7 @@ pub(super) struct Publisher {
     known: bool,
 }
 
+#[derive(Debug)]
 struct Flight {
     id: u16,
     number: u64,
@@ -196,22 +198,27 @@ impl Subscriber {
     }
 }
 
-/// The retained number of each topic.
-pub(super) fn retained(address: SocketAddr, filter: &str, count: usize) -> io::Result<HashMap<String, u64>> {
+/// The retained number of each of these topics.
+pub(super) fn retained<'a>(
+    address: SocketAddr,
+    topics: impl Iterator<Item = &'a String>,
+) -> io::Result<HashMap<String, u64>> {
     let (mut link, _) = Link::open(address, "looker", true)?;
-    link.subscribe(filter, 0)?;
     let mut found = HashMap::new();
-    while found.len() < count {
-        if let Packet::Publish {
-            topic,
-            payload,
-            retain,
-            ..
-        } = link.next()?
-        {
-            assert!(retain, "nobody publishes now");
-            let number = u64::from_be_bytes(payload[..].try_into().expect("a number"));
-            found.insert(topic, number);
+    for asked in topics {
+        link.subscribe(asked, 0)?;
+        while !found.contains_key(asked) {
+            if let Packet::Publish {
+                topic,
+                payload,
+                retain,
+                ..
+            } = link.next()?
+            {
+                assert!(retain, "nobody publishes now");
+                let number = u64::from_be_bytes(payload[..].try_into().expect("a number"));
+                found.insert(topic, number);
+            }
         }
     }
     Ok(found)

@@ -306,8 +306,9 @@ impl Client {
                 Poll::Pending => {
                     let mut state = self.outlet.lock();
                     state.sleep(context.waker());
-                    // Something may have come while we read: answers to our own packets do.
-                    let news = state.end().is_some() || !state.is_empty() && !state.is_gated();
+                    // Something may have come while we read: answers to our own packets do, and so does the word
+                    // of the store, which wakes only those who sleep.
+                    let news = state.end().is_some() || state.is_ready(self.shared.committed());
                     if !news || wrote.is_pending() {
                         return Poll::Pending;
                     }
@@ -326,7 +327,7 @@ impl Client {
                     if more {
                         self.shared.hub().refill(self.seat, Instant::now().into_std());
                         self.shared.hub().settle();
-                        if !self.outlet.lock().is_empty() {
+                        if self.outlet.lock().is_ready(self.shared.committed()) {
                             continue;
                         }
                     }

@@ -67,7 +67,6 @@ impl Journal {
         (self.promised > self.committed.load(Ordering::Acquire)).then_some(self.promised)
     }
 
-    /// The highest ticket whose changes outlive the process.
     pub(super) fn committed(&self) -> u64 {
         self.committed.load(Ordering::Acquire)
     }

@@ -297,17 +297,17 @@ impl Hub {
     /// The store has written: those that waited for it may go on.
     pub(crate) fn written(&mut self) {
         let committed = self.journal.as_ref().map_or(u64::MAX, Journal::committed);
-        let sessions = &self.sessions;
         self.gated.sort_unstable();
         self.gated.dedup();
+        let sessions = &self.sessions;
         self.gated.retain(|key| {
             let Some(connection) = sessions.get(*key).and_then(Session::connection) else {
                 return false;
             };
             let mut state = connection.outlet.lock();
             state.wake();
-            // What was marked later is still to be waited for.
-            state.waits_beyond(committed)
+            // What came after those that have just been written waits for the next.
+            state.is_gated(committed)
         });
     }
 

@@ -48,6 +48,11 @@ impl Outlet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes the connection's task, if it sleeps.
+    pub(super) fn wake(&self) {
+        self.lock().wake();
+    }
+
     /// The connection is to end when all that waits has been written, with a DISCONNECT where the version has one.
     pub(super) fn close(&self, end: End, mute: bool) {
         let mut state = self.lock();
@@ -62,7 +67,6 @@ impl Outlet {
 }
 
 impl State {
-    /// Wakes the connection's task, if it sleeps.
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -99,14 +103,15 @@ impl State {
         self.more
     }
 
-    /// Whether something waits for a later ticket than this.
-    pub(super) fn waits_beyond(&self, committed: u64) -> bool {
+    /// Whether something waits for more than what is committed.
+    pub(super) fn is_gated(&self, committed: u64) -> bool {
         self.marks.back().is_some_and(|(_, ticket)| *ticket > committed)
     }
 
-    /// Whether something waits for the store.
-    pub(crate) fn is_gated(&self) -> bool {
-        !self.marks.is_empty()
+    /// Whether something may be written.
+    pub(crate) fn is_ready(&self, committed: u64) -> bool {
+        let first = self.marks.front();
+        !self.out.is_empty() && first.is_none_or(|(place, ticket)| *place > 0 || *ticket <= committed)
     }
 
     /// Whether nothing waits to be written.

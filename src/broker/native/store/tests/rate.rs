@@ -37,13 +37,17 @@ async fn writes_per_hour() {
     measure(
         "10 retained values per second, told every 5 s",
         Duration::from_secs(5),
-        |_| {
+        |beat| {
+            let value = |number: u64| {
+                let payload = format!("{{\"value\": {}.{}, \"unit\": \"C\"}}", 20 + number, beat % 10);
+                Arc::new(Message {
+                    payload: payload.into(),
+                    ..message(&format!("sensors/{number}"), b"")
+                })
+            };
             (0..10)
-                .map(|number| {
-                    retain(
-                        &format!("sensors/{number}"),
-                        b"{\"value\": 21.5, \"unit\": \"C\"}",
-                    )
+                .map(|number| Change::Retain {
+                    message: value(number),
                 })
                 .collect()
         },
