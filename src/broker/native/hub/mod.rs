@@ -17,6 +17,8 @@ mod session;
 mod stats;
 mod subscribe;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod tree;
 

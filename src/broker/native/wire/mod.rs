@@ -7,6 +7,8 @@ mod decode;
 mod encode;
 mod raw;
 mod strict;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::{Delivery, Encoder, Scratch};

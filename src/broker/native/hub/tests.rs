@@ -1,0 +1,461 @@
+//! The hub without a socket: packets and times in, what clients would read out.
+
+use super::super::access::Grants;
+use super::super::message::Options;
+use super::super::wire::tests::read;
+use super::super::wire::{Connect, Encoder, Packet, Publish, Version, Will};
+use super::*;
+use crate::broker::Qos;
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use std::num::NonZeroU16;
+
+/// A hub and its time.
+struct Bench {
+    hub: Hub,
+    now: Instant,
+}
+
+/// A client's end.
+struct Client {
+    seat: Seat,
+    outlet: Arc<Outlet>,
+}
+
+fn id(id: u16) -> NonZeroU16 {
+    NonZeroU16::new(id).unwrap()
+}
+
+fn hello(client: &str, version: Version, expiry: u32) -> Connect {
+    Connect {
+        version,
+        client: client.into(),
+        clean: expiry == 0,
+        keep_alive: 0,
+        expiry,
+        expiry_said: true,
+        receive_maximum: u16::MAX,
+        maximum_packet: None,
+        alias_maximum: 0,
+        auth_method: None,
+        user: None,
+        password: None,
+        will: None,
+    }
+}
+
+fn to(topic: &str, payload: &str, qos: u8, packet: u16) -> Packet {
+    Packet::Publish(Publish {
+        dup: false,
+        qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(qos)],
+        retain: false,
+        topic: topic.into(),
+        id: NonZeroU16::new(packet),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        alias: None,
+        expiry: None,
+        properties: None,
+    })
+}
+
+fn retained(topic: &str, payload: &str) -> Packet {
+    match to(topic, payload, 0, 0) {
+        Packet::Publish(publish) => Packet::Publish(Publish {
+            retain: true,
+            ..publish
+        }),
+        _ => unreachable!(),
+    }
+}
+
+impl Bench {
+    fn new(config: &Config) -> Bench {
+        let now = Instant::now();
+        let hub = Hub::new(Settings::from(config), now);
+        Bench { hub, now }
+    }
+
+    fn later(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.hub.tick(self.now);
+    }
+
+    fn connect(&mut self, connect: Connect) -> Client {
+        let outlet = Arc::new(Outlet::new(Encoder::new(connect.version)));
+        let arrival = Arrival {
+            connect,
+            user: None,
+            grants: Box::new(|_| Grants::all()),
+            mount: None,
+            outlet: outlet.clone(),
+        };
+        let seat = self.hub.arrive(arrival, self.now).unwrap().seat;
+        Client { seat, outlet }
+    }
+
+    fn say(&mut self, client: &Client, packet: Packet) -> Flow {
+        self.hub.handle(client.seat, packet, self.now).unwrap()
+    }
+
+    fn subscribe(&mut self, client: &Client, filter: &str, qos: Qos) {
+        let options = Options {
+            qos,
+            ..Options::default()
+        };
+        let filters = vec![(filter.into(), options)];
+        self.say(client, Packet::Subscribe { id: id(1), filters });
+    }
+
+    /// All that the client reads, the hub giving more when it is asked for.
+    fn hears(&mut self, client: &Client) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let mut bytes = BytesMut::new();
+            let more = client.outlet.lock().take(u64::MAX, &mut bytes);
+            if bytes.is_empty() && !more {
+                return lines;
+            }
+            lines.extend(read(client.outlet.encoder.version(), &mut bytes));
+            self.hub.refill(client.seat, self.now);
+        }
+    }
+}
+
+#[test]
+fn what_was_not_acknowledged_comes_again_with_dup_and_its_id() {
+    let mut bench = Bench::new(&Config::default());
+    let reader = bench.connect(hello("r", Version::V311, u32::MAX));
+    bench.subscribe(&reader, "a/#", Qos::AtLeastOnce);
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
+        bench.say(&writer, to("a/b", text, 1, n as u16 + 1));
+    }
+    bench.hears(&reader);
+    bench.say(&reader, Packet::Puback(id(2)));
+    bench.hub.lost(reader.seat, bench.now);
+    bench.say(&writer, to("a/b", "four", 1, 4));
+    bench.say(&writer, to("a/b", "nobody keeps me", 0, 0));
+    let reader = bench.connect(hello("r", Version::V311, u32::MAX));
+    assert_eq!(
+        bench.hears(&reader),
+        [
+            "CONNACK true ConnectionAccepted",
+            "PUBLISH a/b \"one\" q1 id1 dup",
+            "PUBLISH a/b \"three\" q1 id3 dup",
+            "PUBLISH a/b \"four\" q1 id4",
+        ]
+    );
+}
+
+#[test]
+fn a_message_of_qos_2_is_passed_on_once_when_it_is_released() {
+    let mut bench = Bench::new(&Config::default());
+    let reader = bench.connect(hello("r", Version::V5, 60));
+    bench.subscribe(&reader, "a", Qos::ExactlyOnce);
+    bench.hears(&reader);
+    let writer = bench.connect(hello("w", Version::V311, u32::MAX));
+    bench.say(&writer, to("a", "x", 2, 7));
+    bench.hub.lost(writer.seat, bench.now);
+    let writer = bench.connect(hello("w", Version::V311, u32::MAX));
+    bench.say(&writer, to("a", "x", 2, 7));
+    assert_eq!(bench.hears(&reader), [""; 0], "not before it is released");
+    bench.say(&writer, Packet::Pubrel(id(7)));
+    bench.say(&writer, Packet::Pubrel(id(7)));
+    assert_eq!(bench.hears(&reader), ["PUBLISH a \"x\" q2 id1"]);
+    bench.say(&reader, Packet::Pubrec(id(1), 0));
+    bench.hub.lost(reader.seat, bench.now);
+    let reader = bench.connect(hello("r", Version::V5, 60));
+    assert_eq!(
+        bench.hears(&reader),
+        ["CONNACK true Success", "PUBREL 1"],
+        "and not the message"
+    );
+    bench.say(&reader, Packet::Pubcomp(id(1)));
+    assert_eq!(bench.hears(&writer).last().unwrap(), "PUBCOMP 7");
+}
+
+#[test]
+fn all_retained_messages_come_whatever_their_number() {
+    const COUNT: usize = 20_000;
+    let mut bench = Bench::new(&Config::default());
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    for n in 0..COUNT {
+        bench.say(
+            &writer,
+            retained(&format!("a/{n}"), "a payload that is not short"),
+        );
+    }
+    bench.say(&writer, retained("a/7", ""));
+    bench.say(&writer, to("a/8", "", 0, 0));
+    let reader = bench.connect(hello("r", Version::V5, 0));
+    bench.subscribe(&reader, "a/+", Qos::AtMostOnce);
+    let mut first = BytesMut::new();
+    reader.outlet.lock().take(u64::MAX, &mut first);
+    assert!(
+        first.len() < 2 * outlet::FULL,
+        "not all of them at once: {}",
+        first.len()
+    );
+    bench.hub.refill(reader.seat, bench.now);
+    let lines = read(Version::V5, &mut first).len() + bench.hears(&reader).len();
+    // CONNACK and SUBACK come before them; one was cleared, by a retained message alone.
+    assert_eq!(lines, 2 + COUNT - 1);
+}
+
+#[test]
+fn a_will_waits_for_its_delay_and_a_client_that_is_back_cancels_it() {
+    let mut bench = Bench::new(&Config::default());
+    let reader = bench.connect(hello("r", Version::V5, 0));
+    bench.subscribe(&reader, "will", Qos::AtMostOnce);
+    bench.hears(&reader);
+    let with_will = |expiry| Connect {
+        will: Some(Will {
+            delay: 10,
+            topic: "will".into(),
+            payload: Bytes::from_static(b"gone"),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expiry: None,
+            properties: None,
+        }),
+        ..hello("w", Version::V5, expiry)
+    };
+    let writer = bench.connect(with_will(60));
+    bench.hub.lost(writer.seat, bench.now);
+    bench.later(9);
+    let writer = bench.connect(with_will(60));
+    bench.later(20);
+    assert_eq!(bench.hears(&reader), [""; 0]);
+    bench.hub.lost(writer.seat, bench.now);
+    bench.later(10);
+    assert_eq!(bench.hears(&reader), ["PUBLISH will \"gone\" q0"]);
+    // The session is over before the delay is.
+    let writer = bench.connect(with_will(5));
+    bench.hub.lost(writer.seat, bench.now);
+    bench.later(5);
+    assert_eq!(bench.hears(&reader), ["PUBLISH will \"gone\" q0"]);
+    let writer = bench.connect(with_will(60));
+    bench.say(
+        &writer,
+        Packet::Disconnect {
+            code: 0,
+            expiry: None,
+        },
+    );
+    bench.later(100);
+    assert_eq!(bench.hears(&reader), [""; 0]);
+}
+
+#[test]
+fn a_session_ends_when_its_time_is_over() {
+    let mut bench = Bench::new(&Config::default());
+    let client = bench.connect(hello("c", Version::V5, 30));
+    bench.subscribe(&client, "a", Qos::AtLeastOnce);
+    bench.hub.lost(client.seat, bench.now);
+    bench.later(29);
+    let client = bench.connect(hello("c", Version::V5, 30));
+    assert_eq!(bench.hears(&client)[0], "CONNACK true Success");
+    bench.hub.lost(client.seat, bench.now);
+    bench.later(30);
+    assert_eq!((bench.hub.tree.len(), bench.hub.sessions.len()), (0, 0));
+    let client = bench.connect(hello("c", Version::V5, 30));
+    assert_eq!(bench.hears(&client)[0], "CONNACK false Success");
+}
+
+#[test]
+fn a_full_queue_follows_its_policy_and_counts() {
+    for (policy, kept) in [
+        (WhenQueueFull::DropNewest, ["0", "1", "2"]),
+        (WhenQueueFull::DropOldest, ["7", "8", "9"]),
+    ] {
+        let mut bench = Bench::new(&Config {
+            max_queued_messages: 3,
+            when_queue_full: policy,
+            ..Config::default()
+        });
+        let reader = bench.connect(hello("r", Version::V311, u32::MAX));
+        bench.subscribe(&reader, "a", Qos::AtLeastOnce);
+        bench.hub.lost(reader.seat, bench.now);
+        let writer = bench.connect(hello("w", Version::V311, 0));
+        for n in 0..10 {
+            bench.say(&writer, to("a", &n.to_string(), 1, n + 1));
+        }
+        assert_eq!(bench.hub.stats().dropped, 7);
+        let reader = bench.connect(hello("r", Version::V311, u32::MAX));
+        let heard = bench.hears(&reader);
+        let payloads: Vec<_> = heard[1..]
+            .iter()
+            .map(|line| line.split('"').nth(1).unwrap())
+            .collect();
+        assert_eq!(payloads, kept);
+    }
+}
+
+#[test]
+fn another_member_takes_what_was_not_acknowledged() {
+    let mut bench = Bench::new(&Config::default());
+    let [one, two] = ["one", "two"].map(|name| bench.connect(hello(name, Version::V5, 60)));
+    for client in [&one, &two] {
+        bench.subscribe(client, "$share/g/a", Qos::AtLeastOnce);
+        bench.hears(client);
+    }
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    for n in 1..=4 {
+        bench.say(&writer, to("a", &n.to_string(), 1, n));
+    }
+    assert_eq!(
+        bench.hears(&one),
+        ["PUBLISH a \"1\" q1 id1", "PUBLISH a \"3\" q1 id2"]
+    );
+    assert_eq!(bench.hears(&two).len(), 2);
+    bench.say(&one, Packet::Puback(id(1)));
+    bench.hub.lost(one.seat, bench.now);
+    assert_eq!(bench.hears(&two), ["PUBLISH a \"3\" q1 id3"]);
+}
+
+#[test]
+fn a_reader_that_stalls_holds_publishers_for_a_moment_and_no_longer() {
+    let mut bench = Bench::new(&Config::default());
+    let reader = bench.connect(hello("r", Version::V311, 0));
+    bench.subscribe(&reader, "a", Qos::AtMostOnce);
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    let payload = "x".repeat(1000);
+    let mut sent = 0;
+    let held = loop {
+        sent += 1;
+        match bench.say(&writer, to("a", &payload, 0, 0)) {
+            Flow::Hold(by) => break by,
+            _ => assert!(sent < 5_000, "nothing holds it"),
+        }
+    };
+    assert!(bench.hub.is_held(held));
+    bench.later(1);
+    assert!(!bench.hub.is_held(held), "it was waited for long enough");
+    for _ in 0..5_000 {
+        assert_eq!(bench.say(&writer, to("a", &payload, 0, 0)), Flow::On);
+    }
+    assert!(bench.hub.stats().dropped > 0);
+    assert!(bench.hub.sessions[reader.seat.key].queue.bytes() <= Config::default().max_queued_bytes);
+    bench.hears(&reader);
+    assert!(bench.hub.sessions[reader.seat.key].queue.is_empty());
+}
+
+/// What clients may do, in few names and numbers, so that they meet.
+#[derive(Debug, Clone)]
+enum Act {
+    Connect(usize, bool, u32),
+    Lose(usize),
+    Say(usize, Packet),
+    Wait(u64),
+    Read(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let client = || 0..4usize;
+    let small = || (1..4u16).prop_map(id);
+    let topic = || prop_oneof![Just("a"), Just("a/b"), Just("c"), Just("$x")];
+    let filter = || {
+        prop_oneof![
+            Just("a"),
+            Just("#"),
+            Just("a/+"),
+            Just("+/b"),
+            Just("$share/g/a"),
+            Just("$share/g/#")
+        ]
+    };
+    let qos = || {
+        prop_oneof![
+            Just(Qos::AtMostOnce),
+            Just(Qos::AtLeastOnce),
+            Just(Qos::ExactlyOnce)
+        ]
+    };
+    let options =
+        (qos(), any::<bool>(), 0..3u8).prop_map(|(qos, retain_as_published, retain_handling)| Options {
+            qos,
+            retain_as_published,
+            retain_handling,
+            ..Options::default()
+        });
+    let packet = prop_oneof![
+        4 => (topic(), 0..3u8, small(), any::<bool>(), any::<bool>()).prop_map(|(topic, qos, n, retain, empty)| {
+            let payload = if empty { "" } else { "x" };
+            match to(topic, payload, qos, if qos == 0 { 0 } else { n.get() }) {
+                Packet::Publish(publish) => Packet::Publish(Publish { retain, ..publish }),
+                other => other,
+            }
+        }),
+        2 => (small(), filter(), options).prop_map(|(id, filter, options)| Packet::Subscribe {
+            id,
+            filters: vec![(filter.into(), options)],
+        }),
+        1 => (small(), filter()).prop_map(|(id, filter)| Packet::Unsubscribe { id, filters: vec![filter.into()] }),
+        1 => small().prop_map(Packet::Puback),
+        1 => (small(), prop_oneof![Just(0u8), Just(0x80)]).prop_map(|(id, code)| Packet::Pubrec(id, code)),
+        1 => small().prop_map(Packet::Pubrel),
+        1 => small().prop_map(Packet::Pubcomp),
+        1 => (prop_oneof![Just(0u8), Just(4)], prop::option::of(0..9u32))
+            .prop_map(|(code, expiry)| Packet::Disconnect { code, expiry }),
+    ];
+    prop_oneof![
+        2 => (client(), any::<bool>(), 0..9u32).prop_map(|(client, five, expiry)| Act::Connect(client, five, expiry)),
+        1 => client().prop_map(Act::Lose),
+        9 => (client(), packet).prop_map(|(client, packet)| Act::Say(client, packet)),
+        1 => (0..9u64).prop_map(Act::Wait),
+        2 => client().prop_map(Act::Read),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_clients_do_the_tables_agree(acts in prop::collection::vec(act(), 0..80)) {
+        let mut bench = Bench::new(&Config { max_queued_messages: 4, ..Config::default() });
+        let mut clients: [Option<Client>; 4] = [None, None, None, None];
+        for act in acts {
+            match act {
+                Act::Connect(n, five, expiry) => {
+                    let version = if five { Version::V5 } else { Version::V311 };
+                    let connect = Connect { clean: expiry == 0, ..hello(&format!("c{n}"), version, expiry) };
+                    clients[n] = Some(bench.connect(connect));
+                }
+                Act::Lose(n) => {
+                    if let Some(client) = clients[n].take() {
+                        bench.hub.lost(client.seat, bench.now);
+                    }
+                }
+                Act::Say(n, packet) => {
+                    if let Some(client) = &clients[n]
+                        && let Err(fault) = bench.hub.handle(client.seat, packet, bench.now)
+                    {
+                        bench.hub.fail(client.seat, fault, bench.now);
+                    }
+                }
+                Act::Wait(seconds) => bench.later(seconds),
+                Act::Read(n) => {
+                    if let Some(client) = &clients[n] {
+                        bench.hears(client);
+                    }
+                }
+            }
+            let hub = &bench.hub;
+            let subscriptions: usize = hub.sessions.iter().map(|(_, session)| session.subscriptions.len()).sum();
+            prop_assert_eq!(hub.tree.len(), subscriptions);
+            prop_assert_eq!(hub.clients.len(), hub.sessions.len());
+            prop_assert_eq!(hub.connected + hub.offline, hub.sessions.len());
+            let connected = hub.sessions.iter().filter(|(_, session)| session.connection().is_some()).count();
+            prop_assert_eq!(hub.connected, connected);
+            for (_, session) in &hub.sessions {
+                prop_assert!(session.queue.len() <= 4 + session.flights.len());
+            }
+        }
+        // With nobody left, nothing is left.
+        for client in clients.iter().flatten() {
+            bench.hub.lost(client.seat, bench.now);
+        }
+        bench.later(100);
+        prop_assert_eq!(bench.hub.sessions.len(), 0);
+        prop_assert_eq!(bench.hub.tree.len(), 0);
+        prop_assert!(bench.hub.timers.iter().all(|(_, timer)| !matches!(timer, Timer::Will(_) | Timer::Forget(_))));
+    }
+}

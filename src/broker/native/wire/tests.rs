@@ -1,0 +1,148 @@
+//! Packets as a client reads them, in words; and what a decoder must refuse.
+
+use super::{Decoder, Packet, Version};
+use bytes::BytesMut;
+use proptest::prelude::*;
+use rmqtt_codec::types::Publish;
+use rmqtt_codec::{v3, v5};
+use tokio_util::codec::Decoder as _;
+
+fn publish(publish: &Publish) -> String {
+    let ids = publish.properties.as_ref().map(|said| &said.subscription_ids);
+    let ids: Vec<String> = ids.into_iter().flatten().map(|id| format!(" #{id}")).collect();
+    format!(
+        "PUBLISH {} {:?} q{}{}{}{}{}",
+        publish.topic,
+        String::from_utf8_lossy(&publish.payload),
+        publish.qos.value(),
+        publish.packet_id.map_or(String::new(), |id| format!(" id{id}")),
+        if publish.dup { " dup" } else { "" },
+        if publish.retain { " retain" } else { "" },
+        ids.concat()
+    )
+}
+
+/// What a client of this version reads, a line for each packet.
+pub(crate) fn read(version: Version, bytes: &mut BytesMut) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut three, mut five) = (v3::Codec::new(0), v5::Codec::new(0, 0));
+    loop {
+        let line = if version.is_five() {
+            match five.decode(bytes).unwrap() {
+                None => break,
+                Some((v5::Packet::Publish(it), _)) => publish(&it),
+                Some((v5::Packet::ConnectAck(ack), _)) => {
+                    format!("CONNACK {} {:?}", ack.session_present, ack.reason_code)
+                }
+                Some((v5::Packet::PublishAck(ack), _)) => {
+                    format!("PUBACK {} {:?}", ack.packet_id, ack.reason_code)
+                }
+                Some((v5::Packet::PublishReceived(ack), _)) => format!("PUBREC {}", ack.packet_id),
+                Some((v5::Packet::PublishRelease(ack), _)) => format!("PUBREL {}", ack.packet_id),
+                Some((v5::Packet::PublishComplete(ack), _)) => format!("PUBCOMP {}", ack.packet_id),
+                Some((v5::Packet::SubscribeAck(ack), _)) => format!("SUBACK {:?}", ack.status),
+                Some((v5::Packet::UnsubscribeAck(ack), _)) => format!("UNSUBACK {:?}", ack.status),
+                Some((v5::Packet::Disconnect(it), _)) => format!("DISCONNECT {:?}", it.reason_code),
+                Some((other, _)) => format!("{other:?}"),
+            }
+        } else {
+            match three.decode(bytes).unwrap() {
+                None => break,
+                Some((v3::Packet::Publish(it), _)) => publish(&it),
+                Some((v3::Packet::ConnectAck(ack), _)) => {
+                    format!("CONNACK {} {:?}", ack.session_present, ack.return_code)
+                }
+                Some((v3::Packet::PublishAck { packet_id }, _)) => format!("PUBACK {packet_id}"),
+                Some((v3::Packet::PublishReceived { packet_id }, _)) => format!("PUBREC {packet_id}"),
+                Some((v3::Packet::PublishRelease { packet_id }, _)) => format!("PUBREL {packet_id}"),
+                Some((v3::Packet::PublishComplete { packet_id }, _)) => format!("PUBCOMP {packet_id}"),
+                Some((v3::Packet::SubscribeAck { status, .. }, _)) => format!("SUBACK {status:?}"),
+                Some((other, _)) => format!("{other:?}"),
+            }
+        };
+        lines.push(line);
+    }
+    assert!(bytes.is_empty(), "whole packets only");
+    lines
+}
+
+const CONNECT: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a";
+const CONNECT_5: &[u8] = b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01a";
+
+fn decoder(connect: &[u8]) -> Decoder {
+    let mut decoder = Decoder::new(1024);
+    let mut bytes = BytesMut::from(connect);
+    assert!(matches!(decoder.next(&mut bytes), Ok(Some(Packet::Connect(_)))));
+    decoder
+}
+
+#[test]
+fn what_the_codec_lets_pass_is_refused() {
+    let whole: &[(&[u8], &[u8], u8)] = &[
+        (CONNECT, b"\x38\x04\0\x01ax", 0x81),                  // DUP with QoS 0
+        (CONNECT, b"\x30\x04\0\x01+x", 0x82),                  // a wildcard in a topic
+        (CONNECT, b"\x30\x04\0\x01\0x", 0x81),                 // NUL in a topic
+        (CONNECT, b"\x82\x06\0\x01\0\x01a\x03", 0x81),         // QoS 3
+        (CONNECT, b"\xc0\x01x", 0x81),                         // a PINGREQ with a body
+        (CONNECT, b"\x40\x03\0\x01x", 0x81),                   // a PUBACK that is too long
+        (CONNECT, b"\x20\x02\0\0", 0x82),                      // what only a server sends
+        (CONNECT_5, b"\x32\x06\0\x01a\0\0\0", 0x82),           // packet id 0
+        (CONNECT_5, b"\x30\x06\0\x01a\x02\x0b\x01", 0x82),     // a subscription identifier from a client
+        (CONNECT_5, b"\x30\x09\0\x01a\x05\x08\0\x02a#", 0x82), // a wildcard in a response topic
+        (CONNECT_5, b"\x82\x09\0\x01\0\0\x03a/b\xc0", 0x81),   // reserved bits of the options
+    ];
+    for (connect, packet, code) in whole {
+        let mut bytes = BytesMut::from(*packet);
+        let fault = decoder(connect).next(&mut bytes).unwrap_err();
+        assert_eq!(fault.code, *code, "{packet:02x?}: {fault}");
+    }
+    for first in [
+        &b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x01ax"[..], // more than it holds
+        b"\x10\x0d\0\x04MQTT\x04\x0a\0\x3c\0\x01a",       // a will's QoS without a will
+        b"\x10\x0d\0\x04MQTT\x04\x03\0\x3c\0\x01a",       // the reserved flag
+        b"\x30\x04\0\x01ax",                              // not a CONNECT
+    ] {
+        let mut bytes = BytesMut::from(first);
+        assert!(Decoder::new(1024).next(&mut bytes).is_err(), "{first:02x?}");
+    }
+}
+
+#[test]
+fn a_long_packet_is_refused_by_its_head() {
+    let mut bytes = BytesMut::from(&b"\x30\xff\xff\xff\x7f"[..]);
+    assert_eq!(decoder(CONNECT).next(&mut bytes).unwrap_err().code, 0x95);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_do_no_harm(
+        five in any::<bool>(),
+        packets in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..60)), 0..8),
+    ) {
+        let mut decoder = decoder(if five { CONNECT_5 } else { CONNECT });
+        let mut bytes = BytesMut::new();
+        for (first, body) in packets {
+            bytes.extend_from_slice(&[first, body.len() as u8]);
+            bytes.extend_from_slice(&body);
+        }
+        while let Ok(Some(_)) = decoder.next(&mut bytes) {}
+    }
+
+    #[test]
+    fn where_the_reads_are_cut_does_not_matter(at in 1..27usize) {
+        let mut all = CONNECT_5.to_vec();
+        all.extend_from_slice(b"\x30\x0a\0\x03a/b\0hell");
+        let whole = |parts: &[&[u8]]| {
+            let (mut decoder, mut bytes, mut found) = (Decoder::new(1024), BytesMut::new(), Vec::new());
+            for part in parts {
+                bytes.extend_from_slice(part);
+                while let Some(packet) = decoder.next(&mut bytes).unwrap() {
+                    found.push(packet);
+                }
+            }
+            found
+        };
+        let (left, right) = all.split_at(at.min(all.len()));
+        prop_assert_eq!(whole(&[left, right]), whole(&[&all]));
+    }
+}
