@@ -96,7 +96,8 @@ pub enum Encoding {
     /// As bytes.
     #[default]
     Binary,
-    /// As hexadecimal digits, two for each byte; upper case when writing, either when reading.
+    /// As hexadecimal digits, two for each byte; upper case when writing, either when reading. When the line's end
+    /// takes the place of the last ones, as many zeros are missing in front.
     Hex,
     /// As hexadecimal digits, two for each byte; lower case when writing, either when reading.
     HexLower,

@@ -96,6 +96,16 @@ fn the_order_is_the_algorithms_custom_and_digits_are_a_number() {
 }
 
 #[test]
+fn digits_may_lack_their_zeros_before_the_lines_end() {
+    let check = build(r#"{ algorithm = "sum16", encoding = "hex" }"#);
+    assert_eq!(check.open(b"A0041"), Some(0..1));
+    assert_eq!(check.open(b"A41\r\n"), Some(0..1));
+    assert_eq!(check.open(b"A04\r\n"), None);
+    assert_eq!(check.open(b"A1041\r"), None);
+    assert_eq!(check.open(b"\0\r\n\r\n"), None);
+}
+
+#[test]
 fn a_check_may_stand_first_or_inside() {
     let first = build(r#"{ algorithm = "sum8", at = 0, prefix = "<", suffix = ">" }"#);
     let mut content = b"head".to_vec();

@@ -1,5 +1,6 @@
 //! Every profile that comes with mqttyd, against what third parties say that the bytes of its device mean.
 
+mod commands;
 mod corpus;
 mod flips;
 mod noise;
