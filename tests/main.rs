@@ -7,12 +7,12 @@ mod support;
 
 /// MQTT clients that we did not write.
 mod clients {
-    mod access;
     mod mosquitto;
     mod paho;
 
     /// What only our own broker can do, whichever is tested.
     mod own {
+        mod access;
         mod mosquitto;
         mod story;
     }

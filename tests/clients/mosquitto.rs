@@ -118,8 +118,10 @@ fn wills_and_keep_alive() {
 
 #[test]
 fn retained_states() {
+    let absent = Device::absent();
     for version in BOTH {
-        let daemon = Daemon::start("");
+        // Without a port there is only a broker, which has no state to tell.
+        let daemon = Daemon::start(&format!("[[port]]\nname = 'absent'\npath = {:?}", absent.path()));
         let Some(mut sub) = MosquittoSub::start(&daemon, version, &["-t", "mqttyd/state", "-q", "1"]) else {
             return;
         };

@@ -122,7 +122,7 @@ impl Setup {
         let control = self.dir.path().join("control.sock");
         let config = self.dir.path().join("mqttyd.toml");
         let (engine, free) = match self.engine {
-            Engine::Native => (format!("allow-anonymous = true\n{}", self.broker), vec!["3.1.1"]),
+            Engine::Native => (self.broker, vec!["3.1.1"]),
             Engine::Rumqttd => (
                 format!("engine = 'rumqttd'\n[broker.rumqttd]\n{}", self.rumqttd),
                 vec!["3.1.1", "5"],

@@ -41,7 +41,10 @@ const LEAST_RHYTHM: Duration = Duration::from_secs(1);
 pub(super) struct Room {
     addresses: Vec<Bound>,
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    /// One for each listener.
+    listeners: JoinSet<()>,
+    /// The clock, and those who wait for the store: they never end by themselves.
+    helpers: JoinSet<()>,
     stop: watch::Sender<bool>,
     store: Option<Arc<Store>>,
 }
@@ -132,12 +135,12 @@ impl Room {
             committed,
             panicked: watch::Sender::new(false),
         });
-        let mut tasks = JoinSet::new();
+        let (mut listeners, mut helpers) = (JoinSet::new(), JoinSet::new());
         let (stop, stopped) = watch::channel(false);
-        tasks.spawn(serve::clock(shared.clone(), clock));
+        helpers.spawn(serve::clock(shared.clone(), clock));
         if let Some(store) = &store {
-            tasks.spawn(serve::written(shared.clone(), store.committed()));
-            tasks.spawn(serve::snapshots(shared.clone(), store.clone()));
+            helpers.spawn(serve::written(shared.clone(), store.committed()));
+            helpers.spawn(serve::snapshots(shared.clone(), store.clone()));
         }
         let addresses = sockets
             .iter()
@@ -150,7 +153,7 @@ impl Room {
                 most,
                 rate: rate.clone(),
             };
-            tasks.spawn(serve::listen(
+            listeners.spawn(serve::listen(
                 socket,
                 door,
                 bounds,
@@ -161,7 +164,8 @@ impl Room {
         Ok(Room {
             addresses,
             shared,
-            tasks,
+            listeners,
+            helpers,
             stop,
             store,
         })
@@ -221,9 +225,10 @@ impl Room {
             hub.flush_lazy();
         }
         self.stop.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async { while self.listeners.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LINGER, all).await;
-        self.tasks.shutdown().await;
+        self.listeners.shutdown().await;
+        self.helpers.shutdown().await;
         if let Some(store) = self.store {
             self.shared.hub().forget_journal();
             // The links have none of it: nobody else holds it now.

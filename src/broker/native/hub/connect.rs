@@ -119,12 +119,9 @@ impl Hub {
         }
         // Its session may have ended with that.
         let mut known = self.clients.get(&client).copied();
-        if let Some(key) = known.filter(|key| self.sessions[*key].ghost) {
+        if let Some(key) = known.filter(|key| connect.clean || self.sessions[*key].ghost) {
+            // MQTT-3.1.3-9: the client is back before the delay of its will was over.
             self.sessions[key].will = None;
-            self.end_session(key, now);
-            known = None;
-        }
-        if let Some(key) = known.filter(|_| connect.clean) {
             self.end_session(key, now);
             known = None;
         }

@@ -1,7 +1,7 @@
 //! Users, passwords and rules, as people set them up: with `mqttyd passwd`, and with a file of mosquitto's.
 
 use crate::support::{
-    Daemon, MosquittoSub, Setup, Version, mosquitto_pub, mosquitto_sub, mosquitto_try, mqttyd,
+    Daemon, Engine, MosquittoSub, Setup, Version, mosquitto_pub, mosquitto_sub, mosquitto_try, mqttyd,
 };
 use std::fs;
 use std::io::Write as _;
@@ -37,6 +37,7 @@ fn start(folder: &Path, acl: &str) -> Daemon {
     let admin = passwd(&[], "boss");
     let user = format!("user = [{{ name = 'admin', password = '{}' }}]", admin.trim());
     Setup::new("")
+        .engine(Engine::Native)
         .broker(&format!("password-file = {file:?}\n{user}\n{acl}"))
         .start()
 }
