@@ -48,11 +48,6 @@ impl Outlet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the connection's task, if it sleeps.
-    pub(super) fn wake(&self) {
-        self.lock().wake();
-    }
-
     /// The connection is to end when all that waits has been written, with a DISCONNECT where the version has one.
     pub(super) fn close(&self, end: End, mute: bool) {
         let mut state = self.lock();
@@ -67,6 +62,7 @@ impl Outlet {
 }
 
 impl State {
+    /// Wakes the connection's task, if it sleeps.
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
