@@ -3,13 +3,11 @@
 use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 
 /// The terminal of this process, whatever stdin and stdout are. It is as before when this is dropped.
 pub(super) struct Terminal {
     file: File,
-    /// One for all questions: what was typed ahead is for the next.
-    keys: BufReader<File>,
     before: Termios,
 }
 
@@ -22,16 +20,19 @@ impl Terminal {
             // Key by key: a Ctrl-C must not end the process while the terminal is mute.
             quiet.local_modes -=
                 LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
-            let keys = BufReader::new(file.try_clone()?);
             tcsetattr(&file, OptionalActions::Flush, &quiet)?;
-            Ok(Terminal { keys, file, before })
+            Ok(Terminal { file, before })
         };
         open().context("there is no terminal to ask for the password; `--stdin` reads it from a program")
     }
 
     pub(super) fn ask(&mut self, prompt: &str) -> anyhow::Result<Vec<u8>> {
         self.file.write_all(prompt.as_bytes()).context("failed to ask")?;
-        let line = keys(self.keys.by_ref().bytes());
+        #[expect(
+            clippy::unbuffered_bytes,
+            reason = "what is typed ahead is for the next question"
+        )]
+        let line = keys((&self.file).bytes());
         self.file.write_all(b"\n").context("failed to ask")?;
         line.context("failed to read the password")?
             .context("nothing is changed")

@@ -62,6 +62,7 @@ impl Outlet {
 }
 
 impl State {
+    /// Wakes the connection's task, if it sleeps.
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
