@@ -5,12 +5,15 @@
 //! profiles loaded than with one.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mqttyd::config::device;
+use mqttyd::broker::Message;
+use mqttyd::config::{Config, device};
 use mqttyd::field::record::Record;
+use mqttyd::port::replay::Replay;
 use mqttyd::profile::{Outcome, Profile};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
+use std::time::SystemTime;
 
 const WIRE: [u8; 32] = [
     0x42, 0x4d, 0x00, 0x1c, 0x00, 0x00, 0x00, 0x08, 0x00, 0x08, 0x00, 0x00, 0x00, 0x08, 0x00, 0x08, 0x00,
@@ -50,6 +53,26 @@ fn by_profile(profile: &Profile, data: &[u8]) -> Vec<(String, String)> {
     }
 }
 
+/// A port with one entry, `home/{{ port }}/{{ field }}`.
+fn port() -> Replay {
+    let text = "[[port]]\nname = 'air'\npath = '/dev/null'\ndevice = 'plantower-pms5003'\n\
+        [[port.publish]]\ntopic = 'home/{{ port }}/{{ field }}'\n";
+    let name = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bench.toml");
+    let read = Config::parse(text, &name.display().to_string()).expect("the configuration is good");
+    Replay::new(&read.config.port[0], SystemTime::UNIX_EPOCH).expect("the port is good")
+}
+
+/// The messages as the gateway makes them.
+fn by_port(profile: &Profile, port: &mut Replay, data: &[u8]) -> Vec<Message> {
+    let mut messages = Vec::with_capacity(12);
+    if let Outcome::Values(record) = profile.read(0, data, None) {
+        port.values(SystemTime::UNIX_EPOCH, data, &record, &mut |message| {
+            messages.push(message)
+        });
+    }
+    messages
+}
+
 /// The same, written for this frame alone.
 fn by_hand(data: &[u8]) -> Option<Vec<(String, String)>> {
     let word = |at: usize| Some(u16::from_be_bytes([*data.get(at)?, *data.get(at + 1)?]));
@@ -77,6 +100,14 @@ fn decode(criterion: &mut Criterion) {
     let one = profile();
     let data = &WIRE[..30];
     assert_eq!(Some(by_profile(&one, data)), by_hand(data));
+    let sent = by_port(&one, &mut port(), data);
+    let sent = sent.iter().map(|message| {
+        (
+            message.topic.to_string(),
+            String::from_utf8_lossy(&message.payload).into_owned(),
+        )
+    });
+    assert_eq!(Some(sent.collect::<Vec<_>>()), by_hand(data));
     let mut group = criterion.benchmark_group("32 bytes into 12 messages");
     group.bench_function("by hand", |bencher| bencher.iter(|| by_hand(black_box(data))));
     group.bench_function("by a profile", |bencher| {
@@ -85,6 +116,10 @@ fn decode(criterion: &mut Criterion) {
     let many: Vec<Profile> = (0..100).map(|_| profile()).collect();
     group.bench_function("by one of 100 profiles", |bencher| {
         bencher.iter(|| by_profile(&many[50], black_box(data)));
+    });
+    let mut port = port();
+    group.bench_function("by a port's entry", |bencher| {
+        bencher.iter(|| by_port(&one, &mut port, black_box(data)));
     });
     group.bench_function("values only", |bencher| {
         bencher.iter(|| one.read(0, black_box(data), None))

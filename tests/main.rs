@@ -25,6 +25,7 @@ mod ports {
     mod device;
     mod flood;
     mod frames;
+    mod publishing;
     mod recordings;
     mod unplug;
 }

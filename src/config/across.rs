@@ -298,7 +298,8 @@ fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> 
     match &fields {
         Known::None => {}
         Known::Some(names) => {
-            known.extend(publish::words().map(|word| -> &str { word }));
+            let words = publish::words().filter(|word| !Publish::NAMES.contains(word));
+            known.extend(words.map(|word| -> &str { word }));
             known.extend(names.iter().map(String::as_str));
         }
         // The frame names fields of its own.
@@ -312,7 +313,7 @@ fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> 
                 "this port has no fields",
                 "asks for fields of the frame",
             )
-            .help("say what the frame's bytes mean: with a `device`, or with `fields` of the port"),
+            .help("say what the frame's bytes mean: `device = \"NAME\"`, or the same said in place"),
         ];
     }
     let mut issues = Vec::new();

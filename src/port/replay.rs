@@ -7,6 +7,7 @@ use super::device::Wrong;
 use super::traffic::meaning;
 use super::up::{Unpublished, Uplink};
 use crate::broker::Message;
+use crate::field::record::Record;
 use crate::frame::{Decoder, Item};
 use crate::profile::{Guard, Reader};
 use std::time::{Duration, Instant, SystemTime};
@@ -105,6 +106,16 @@ impl Replay {
             .as_ref()
             .map_or(0, |reader| reader.profile().branch_of(frame));
         read(reader, uplink, counters, *now, branch, time, frame, tell);
+    }
+
+    /// The messages of values that have been read already: what the port's entries cost by themselves.
+    pub fn values(&mut self, time: SystemTime, frame: &[u8], record: &Record, each: &mut dyn FnMut(Message)) {
+        let (uplink, now) = (&mut self.uplink, self.now);
+        uplink.messages(frame, Some(record), time, now, |_, made| {
+            if let Ok(message) = made {
+                each(message);
+            }
+        });
     }
 
     /// A damaged frame that was recorded at this time of day.

@@ -1,7 +1,7 @@
 //! The template engine behind formulas and whole templates. The only file that names minijinja's environment.
 
 use super::Values;
-use minijinja::{Environment, Expression, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -69,11 +69,39 @@ pub(crate) fn formula(text: &str) -> Result<Formula, Mistake> {
     let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
     names.retain(|name| !own(name));
     names.sort();
+    probe(&names, |values| compiled.eval(values).map(|_| ()))?;
     Ok(Formula {
         text: text.into(),
         compiled: Arc::new(compiled),
         names: names.into(),
     })
+}
+
+/// Filters, tests and functions are looked up only when they are used. So it is used, with what values may be: the
+/// names that it asks for and that don't exist show themselves, whatever else goes wrong.
+fn probe(
+    names: &[String],
+    mut eval: impl FnMut(Value) -> Result<(), minijinja::Error>,
+) -> Result<(), Mistake> {
+    let likely = [
+        Value::from(1.5),
+        Value::from("1"),
+        Value::from(true),
+        Value::from(vec![1, 2]),
+    ];
+    for value in likely {
+        let values: BTreeMap<String, Value> =
+            names.iter().map(|name| (name.clone(), value.clone())).collect();
+        if let Err(error) = eval(Value::from(values))
+            && matches!(
+                error.kind(),
+                ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+            )
+        {
+            return Err(mistake(&error));
+        }
+    }
+    Ok(())
 }
 
 impl Formula {
@@ -120,6 +148,10 @@ impl Page {
         let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
         names.retain(|name| !own(name));
         names.sort();
+        probe(&names, |values| {
+            let bounded = &mut Bounded(Vec::new());
+            template.render_captured_to(values, bounded).map(|_| ())
+        })?;
         Ok(Page {
             environment: Arc::new(environment),
             names: names.into(),

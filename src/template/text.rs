@@ -239,6 +239,13 @@ mod tests {
             fault("{{ t | }}")
         );
         assert!(fault("{% if t %}").starts_with("the template is wrong: "));
+        for strange in [
+            "{{ t | uper }}",
+            "{{ t is odder }}",
+            "{% if t %}{{ t | uper }}{% endif %}",
+        ] {
+            assert!(Text::parse(strange).is_err(), "{strange}");
+        }
         assert!(fault("{{ t").starts_with("'{{' is not closed"));
         assert_eq!(
             Text::parse("{{ a + b.c }}{{ d.e }}").unwrap().names(),

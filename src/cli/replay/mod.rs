@@ -211,16 +211,21 @@ fn sum(summary: &Summary) -> String {
         absent,
         out_of_range,
     } = summary;
-    let mut text = format!("# {frames} frames, {damaged} damaged; {published} messages");
+    let several = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let mut text = format!(
+        "# {}, {damaged} damaged; {}",
+        several(*frames, "frame"),
+        several(*published, "message")
+    );
     for (count, what) in [
-        (refused, "frames refused"),
-        (unknown, "frames of unknown kind"),
-        (unpublished, "messages not made"),
-        (absent, "values absent"),
-        (out_of_range, "values out of range"),
+        (refused, "refused"),
+        (unknown, "of unknown kind"),
+        (unpublished, "not published"),
+        (absent, "absent"),
+        (out_of_range, "out of range"),
     ] {
         if *count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            text.push_str(&format!("; {count} {what}"));
         }
     }
     text

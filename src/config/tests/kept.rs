@@ -36,6 +36,25 @@ fn the_reference_is_current() {
     current("docs/configuration.md", &reference(&Config::schema()));
 }
 
+/// What docs/publishing.md shows is good for a port that has the fields it speaks of.
+#[test]
+fn the_page_about_publishing_is_right() {
+    let page = std::fs::read_to_string(root().join("docs/publishing.md")).unwrap();
+    let shown: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    for example in shown {
+        let port = "[[port]]\nname = 'air'\npath = '/dev/ttyAMA0'\n[port.device]\nframe = { fixed = { length = 2 } }\n\
+            fields = [{ name = 'pm10', type = 'u8' }, { name = 'pm25', type = 'u8' }]\n";
+        if let Err(faults) = Config::parse(&format!("{port}{example}"), "page.toml") {
+            panic!("{faults}");
+        }
+    }
+}
+
 #[test]
 fn every_key_is_explained() {
     fn walk(path: &str, schema: &serde_json::Value, root: &serde_json::Value) {
@@ -144,7 +163,8 @@ fn what_the_readme_shows_is_right() {
         .collect();
     assert!(!blocks.is_empty());
     let all = blocks.join("\n");
-    if let Err(faults) = Config::parse(&all, "README.md") {
+    // As if it stood beside the profiles.
+    if let Err(faults) = Config::parse(&all, "config/README.md") {
         panic!("{faults}");
     }
 }
