@@ -11,6 +11,10 @@ use libfuzzer_sys::fuzz_target;
 mod topic;
 
 #[allow(dead_code, unused_imports)]
+#[path = "../../src/template/mod.rs"]
+mod template;
+
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/broker"]
 mod broker {
     pub(crate) mod secret;
