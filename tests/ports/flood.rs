@@ -68,7 +68,8 @@ fn a_subscriber_that_loses_messages_because_it_is_slow_is_warned_of() {
         "[[port]]\nname = 'loud'\npath = {:?}\n[[port.publish]]\ntopic = 'loud/raw'",
         device.path()
     ))
-    .broker("max-queued-messages = 100")
+    // Our own broker's queues are tried beside its hub, where who is slow is no matter of time.
+    .engine(Engine::Rumqttd)
     .rumqttd("segment-size = 1024\nsegments = 2")
     .start();
     daemon.wait_ports(&["loud"], "open");
@@ -81,8 +82,5 @@ fn a_subscriber_that_loses_messages_because_it_is_slow_is_warned_of() {
     for _ in 0..100 {
         client.next();
     }
-    match Engine::tested() {
-        Engine::Native => daemon.log().wait(&["warn", "messages dropped", "slow"]),
-        Engine::Rumqttd => daemon.log().wait(&["warn", "subscriber", "lost"]),
-    };
+    daemon.log().wait(&["warn", "subscriber", "lost"]);
 }
