@@ -48,7 +48,7 @@ pub(crate) struct Refusal {
 enum How {
     /// The client said good-bye: no will.
     Clean,
-    /// It is gone, or asked for its will.
+    /// It is gone, or has said another thing than a plain good-bye.
     Lost,
     /// Another connection of the same client goes on with the session.
     TakenOver,
@@ -281,10 +281,11 @@ impl Hub {
             }
             session.expiry = longest.map_or(expiry, |longest| expiry.min(longest));
         }
-        let how = if code == reason::DISCONNECT_WITH_WILL {
-            How::Lost
-        } else {
+        // MQTT-3.14.4-3: no other code takes the will back.
+        let how = if code == reason::SUCCESS {
             How::Clean
+        } else {
+            How::Lost
         };
         self.depart(seat.key, how, now);
         Ok(())

@@ -165,7 +165,6 @@ impl Fault {
 /// Reason codes of MQTT 5 (section 2.4). Older versions have their own for a CONNACK, which the encoder knows.
 pub(crate) mod reason {
     pub(crate) const SUCCESS: u8 = 0x00;
-    pub(crate) const DISCONNECT_WITH_WILL: u8 = 0x04;
     pub(crate) const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
     pub(crate) const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
     pub(crate) const UNSPECIFIED: u8 = 0x80;
