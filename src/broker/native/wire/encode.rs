@@ -75,9 +75,13 @@ impl Encoder {
         let _ = v5::Codec::new(0, 0).encode(packet, out);
     }
 
+    /// Nothing for an older client where its version has no code that says why it is refused.
     pub(crate) fn connack(&self, ack: &Connack, out: &mut BytesMut) {
         if !self.version.is_five() {
-            let return_code = three_code(ack.code);
+            // MQTT-3.2.2-6 of MQTT 3.1.1.
+            let Some(return_code) = three_code(ack.code) else {
+                return;
+            };
             // MQTT 3.1 has no session present flag: the byte is reserved.
             let session_present = ack.session_present && self.version != Version::V31;
             let ack = v3::ConnectAck {
@@ -366,13 +370,14 @@ fn put_variable(mut value: u32, out: &mut BytesMut) {
 }
 
 /// The return code of an older CONNACK (MQTT 3.1.1 section 3.2.2.3).
-fn three_code(code: u8) -> v3::ConnectAckReason {
-    match code {
+fn three_code(code: u8) -> Option<v3::ConnectAckReason> {
+    Some(match code {
         reason::SUCCESS => v3::ConnectAckReason::ConnectionAccepted,
         reason::UNSUPPORTED_VERSION => v3::ConnectAckReason::UnacceptableProtocolVersion,
         reason::CLIENT_ID_NOT_VALID => v3::ConnectAckReason::IdentifierRejected,
         reason::BAD_USER_NAME_OR_PASSWORD => v3::ConnectAckReason::BadUserNameOrPassword,
         reason::NOT_AUTHORIZED | reason::PACKET_TOO_LARGE => v3::ConnectAckReason::NotAuthorized,
-        _ => v3::ConnectAckReason::ServiceUnavailable,
-    }
+        reason::SERVER_BUSY => v3::ConnectAckReason::ServiceUnavailable,
+        _ => return None,
+    })
 }
