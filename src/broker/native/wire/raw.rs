@@ -51,6 +51,14 @@ pub(super) fn of_message(properties: &mut [u8]) -> Result<Said, Fault> {
     Ok(said)
 }
 
+/// Looks at properties of which only the codec makes something: a string holds no NUL (MQTT-1.5.4-2).
+pub(super) fn check(mut properties: &[u8]) -> Result<(), Fault> {
+    while !properties.is_empty() {
+        properties = &properties[one(properties)?..];
+    }
+    Ok(())
+}
+
 /// Whether a CONNECT says how long its session is to be kept, be it 0.
 pub(super) fn says_session_expiry(mut properties: &[u8]) -> bool {
     while let (Ok(length), Some(id)) = (one(properties), properties.first()) {

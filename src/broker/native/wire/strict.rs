@@ -2,7 +2,7 @@
 //!
 //! Only shapes are looked at: flags, lengths that must add up, strings that must not hold NUL.
 
-use super::{Fault, Version, reason};
+use super::{Fault, Version, raw, reason};
 use std::ops::Range;
 
 const CONNECT: u8 = 1;
@@ -81,12 +81,25 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         // PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBSCRIBE: the codec looks at their flags and lengths itself; without
         // a version's properties nothing may follow.
         4..=7 if !version.is_five() && body.len() != 2 => Err(TRAILING),
-        4..=7 | 10 => Ok(()),
+        4..=7 => trailing_properties(body, 3),
+        10 if version.is_five() => Rest(body.get(2..).ok_or(SHORT)?)
+            .properties()
+            .and_then(raw::check),
+        10 => Ok(()),
         12 if !body.is_empty() => Err(TRAILING),
         14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
-        12 | 14 => Ok(()),
-        15 if version.is_five() => Ok(()),
+        12 => Ok(()),
+        14 => trailing_properties(body, 1),
+        15 if version.is_five() => trailing_properties(body, 1),
         _ => Err(Fault::mute("a packet that only a server sends, or none at all")),
+    }
+}
+
+/// Properties that may be left out, behind so many bytes.
+fn trailing_properties(body: &[u8], behind: usize) -> Result<(), Fault> {
+    match body.get(behind..) {
+        Some(rest) if !rest.is_empty() => raw::check(Rest(rest).properties()?),
+        _ => Ok(()),
     }
 }
 
@@ -119,7 +132,7 @@ fn connect(first: u8, body: &[u8]) -> Result<(), Fault> {
     }
     rest.bytes(2)?;
     if five {
-        rest.properties()?;
+        raw::check(rest.properties()?)?;
     }
     if level == 3 && rest.0.is_empty() {
         return Err(Fault::new(reason::CLIENT_ID_NOT_VALID, "there is no client id"));
@@ -174,7 +187,7 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
     let mut rest = Rest(body);
     rest.bytes(2)?;
     if version.is_five() {
-        rest.properties()?;
+        raw::check(rest.properties()?)?;
     }
     while !rest.0.is_empty() {
         rest.string()?;
