@@ -230,6 +230,10 @@ impl Hub {
             return refuse(reason::TOPIC_NAME_INVALID, "the will's topic has too many levels");
         }
         if let Some(mount) = mount {
+            if mount.len() + will.topic.len() > usize::from(u16::MAX) {
+                let why = "the will's topic and the mount point are too long together";
+                return refuse(reason::TOPIC_NAME_INVALID, why);
+            }
             will.topic = format!("{mount}{}", will.topic).into();
         }
         Ok(will)

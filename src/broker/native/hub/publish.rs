@@ -176,6 +176,11 @@ impl Hub {
             Some(mount) if !publish.topic.is_empty() => format!("{mount}{}", publish.topic).into(),
             _ => publish.topic.clone(),
         };
+        if whole.len() > usize::from(u16::MAX) {
+            // MQTT-4.7.3-3: who is not below the mount point could not be told of it.
+            let what = "the topic and the mount point are too long together";
+            return Err(Fault::new(reason::TOPIC_NAME_INVALID, what));
+        }
         let Some(alias) = publish.alias else {
             return Ok(whole);
         };
