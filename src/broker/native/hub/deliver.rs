@@ -40,6 +40,10 @@ impl Hub {
         let key = first.key;
         let session = self.sessions.get_mut(key)?;
         let message = &publication.message;
+        // MQTT-3.3.2-5: it waited for its release, or for another member of a group, for too long.
+        if message.expires.is_some_and(|expires| expires < now) {
+            return None;
+        }
         let asked = hits.iter().map(|hit| hit.qos).max().unwrap_or_default();
         let qos = if self.settings.upgrade {
             asked
