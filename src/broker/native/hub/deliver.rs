@@ -365,7 +365,10 @@ impl Hub {
         let refused = !session
             .grants
             .may_receive(session.below_mount(&waiting.message.topic));
-        if refused || waiting.message.expires.is_some_and(|expires| expires <= now) {
+        // MQTT-4.3.3-7: what was on its way once does not grow too old.
+        let begun = waiting.id.is_some_and(|id| session.again.contains(&id));
+        let old = waiting.message.expires.is_some_and(|expires| expires <= now);
+        if refused || old && !begun {
             self.sessions[key].frees_id(waiting.id);
             self.record_done(key, waiting.seq);
             return true;
@@ -374,7 +377,7 @@ impl Hub {
     }
 
     /// Sends a message for which there is room; false where it must wait for a packet id.
-    fn transmit(&mut self, key: Key, waiting: Waiting, now: Instant) -> bool {
+    fn transmit(&mut self, key: Key, mut waiting: Waiting, now: Instant) -> bool {
         let Hub {
             sessions,
             scratch,
@@ -395,10 +398,12 @@ impl Hub {
             session.queue.push_front(waiting);
             return false;
         }
+        waiting.id = id;
         if let (Some(id), Some(journal), true) = (id, journal.as_mut(), session.stored) {
             journal.sent(&session.client, waiting.seq, id, false);
         }
         let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
+        let dup = id.is_some_and(|id| session.again.remove(&id));
         let Some(connection) = session.connection_mut() else {
             return false;
         };
@@ -418,7 +423,7 @@ impl Hub {
             stats,
         };
         let manner = waiting.manner();
-        let sent = line.send(connection, &waiting.message, manner, id, false, skip, now);
+        let sent = line.send(connection, &waiting.message, manner, id, dup, skip, now);
         drop(state);
         let Some(id) = id else {
             return true;
@@ -459,7 +464,10 @@ impl Hub {
                 Some(Flight {
                     waiting: Some(waiting),
                     ..
-                }) => session.queue.push_front(waiting),
+                }) => {
+                    session.again.extend(waiting.id);
+                    session.queue.push_front(waiting);
+                }
                 _ => {}
             }
         }

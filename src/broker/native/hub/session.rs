@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) flights: VecDeque<Flight>,
     /// QoS 2 messages that have come and are not released yet, by their packet ids.
     pub(super) received: HashMap<u16, Arc<Message>>,
+    /// Packet ids of messages that wait to be sent again: the client takes fewer at once than it did.
+    pub(super) again: HashSet<NonZeroU16>,
     /// Retained messages that are still to be sent.
     pub(super) cursors: VecDeque<Cursor>,
     pub(super) will: Option<Will>,
@@ -271,6 +273,7 @@ impl Session {
             queue: Queue::default(),
             flights: VecDeque::new(),
             received: HashMap::new(),
+            again: HashSet::new(),
             cursors: VecDeque::new(),
             will: None,
             mount: None,
@@ -347,6 +350,7 @@ impl Session {
     /// A packet id is free again.
     pub(super) fn frees_id(&mut self, id: Option<NonZeroU16>) {
         if let Some(id) = id {
+            self.again.remove(&id);
             self.ids.remove(&id.get());
             if self.ids.is_empty() && self.ids.capacity() > 1024 {
                 self.ids.shrink_to(64);
