@@ -12,6 +12,8 @@ mod listen;
 mod message;
 mod serve;
 mod store;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(crate) use access::{AccessFile, with_password};

@@ -1,5 +1,7 @@
 //! The hub without a socket: packets and times in, what clients would read out.
 
+mod time;
+
 use super::super::access::Grants;
 use super::super::message::Options;
 use super::super::wire::tests::read;
