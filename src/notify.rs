@@ -8,6 +8,14 @@ pub fn ready() {
     send(&[NotifyState::Ready]);
 }
 
+/// The configuration is being read again: [`ready`] ends it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(error = %error, "the service manager can't be told"),
+    }
+}
+
 /// The daemon is going down by itself or because it was asked to.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);

@@ -33,6 +33,7 @@ mod ports {
 /// The process: how it starts and ends, and its other commands.
 mod daemon {
     mod lifecycle;
+    mod reload;
     mod tools;
 }
 

@@ -141,12 +141,14 @@ impl Broker {
         }
     }
 
-    /// Reads again who may connect and what they may do; what can't be read changes nothing.
-    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
-        match &self.room {
-            Room::Native(room) => room.reload(config),
-            // It takes its users at the start alone.
-            Room::Rumqttd(_) => Ok(()),
+    /// Takes another configuration, as far as a running broker can: [`Config::fixed`] names what it can't. The files
+    /// that tell who may connect and what they may do are read again. What can't be is an error, and changes
+    /// nothing.
+    pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, StartError> {
+        match &mut self.room {
+            Room::Native(room) => room.reload(config).await,
+            // It takes all at the start alone.
+            Room::Rumqttd(_) => Ok(Reloaded::default()),
         }
     }
 
@@ -212,6 +214,15 @@ impl Subscriber {
     pub fn dropped(&self) -> u64 {
         with!(SubscriberRoom, &self.room, room => room.dropped())
     }
+}
+
+/// What became of the listeners when the configuration did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Where clients may connect now and could not before.
+    pub opened: Vec<Bound>,
+    /// Where they could. Those who were there have been sent away.
+    pub closed: Vec<Bound>,
 }
 
 /// A listener as it really is.

@@ -28,7 +28,7 @@ const SALT_LEN: usize = 12;
 const HASH_LEN: usize = 64;
 
 /// A password as it is kept. Never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Secret {
     /// In clear.
     Clear(String),

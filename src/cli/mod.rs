@@ -7,6 +7,7 @@ pub mod explain;
 mod man;
 mod passwd;
 pub mod ports;
+mod reload;
 mod replay;
 mod run;
 pub mod schema;
@@ -63,6 +64,7 @@ enum Command {
     Explain(ExplainArgs),
     Ports(PortsArgs),
     Watch(WatchArgs),
+    Reload(ReloadArgs),
     Replay(replay::Args),
     Demo(demo::Options),
     Passwd(passwd::Args),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Explain(args) => args.run(),
             Command::Ports(args) => args.run(),
             Command::Watch(args) => args.run(),
+            Command::Reload(args) => args.run(),
             Command::Replay(args) => args.run(),
             Command::Demo(options) => demo::run(&options),
             Command::Passwd(args) => args.run(),
@@ -239,6 +242,44 @@ struct WatchArgs {
     options: watch::Options,
 
     #[command(flatten)]
+    gateway: RunningGateway,
+}
+
+impl WatchArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let socket = self.gateway.socket()?;
+        let mut stdout = std::io::stdout().lock();
+        let colour = colourful(&stdout);
+        watch::run(&socket, &self.options, &mut stdout, colour)
+    }
+}
+
+const RELOAD: &str = "\
+Examples:
+  mqttyd reload                      after an edit of /etc/mqttyd/mqttyd.toml
+  mqttyd reload --config my.toml     of a gateway that was started with another file
+
+A wrong file is refused as a whole: its faults are said, and the gateway goes on as it was (exit status 78). Of a
+right one only what has changed is touched: other ports lose no byte, and clients of other listeners stay connected.";
+
+/// Have the running gateway read its configuration again, and say what has changed
+#[derive(clap::Args, Debug)]
+#[command(after_help = RELOAD)]
+struct ReloadArgs {
+    #[command(flatten)]
+    gateway: RunningGateway,
+}
+
+impl ReloadArgs {
+    fn run(self) -> anyhow::Result<()> {
+        reload::run(&self.gateway.socket()?)
+    }
+}
+
+/// Which running gateway is meant.
+#[derive(clap::Args, Debug)]
+struct RunningGateway {
+    #[command(flatten)]
     config: ConfigFile,
 
     /// The gateway's control socket [default: the one that the configuration names]
@@ -246,22 +287,18 @@ struct WatchArgs {
     socket: Option<PathBuf>,
 }
 
-impl WatchArgs {
-    fn run(self) -> anyhow::Result<()> {
-        let socket = match self.socket {
-            Some(socket) => socket,
-            None => {
-                let config = self.config.read_if_there()?;
-                let places = config
-                    .map_or_else(gateway::Config::default, |config| config.gateway)
-                    .sockets();
-                let there = places.iter().find(|place| place.exists()).or(places.last());
-                there.cloned().unwrap_or_default()
-            }
-        };
-        let mut stdout = std::io::stdout().lock();
-        let colour = colourful(&stdout);
-        watch::run(&socket, &self.options, &mut stdout, colour)
+impl RunningGateway {
+    /// Where its control socket is.
+    fn socket(self) -> anyhow::Result<PathBuf> {
+        if let Some(socket) = self.socket {
+            return Ok(socket);
+        }
+        let config = self.config.read_if_there()?;
+        let places = config
+            .map_or_else(gateway::Config::default, |config| config.gateway)
+            .sockets();
+        let there = places.iter().find(|place| place.exists()).or(places.last());
+        Ok(there.cloned().unwrap_or_default())
     }
 }
 

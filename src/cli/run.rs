@@ -1,13 +1,13 @@
 //! `mqttyd run`: the gateway, until it is told to stop or can't go on.
 
 use super::ConfigFile;
-use crate::config::{Config, Read};
+use crate::config::{Config, Faults, Read};
 use crate::journal::{self, Levels};
 use crate::{broker, gateway};
 use anyhow::Context as _;
 use std::future::poll_fn;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -54,17 +54,22 @@ impl Args {
         journal::start(&config.log, levels, Some(Box::new(broker::report())))?;
         journal::log_panics();
         info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
-        for doubt in warnings.iter() {
-            warn!(config = %path.display(), "{}; `mqttyd check` shows where", doubt.title);
-        }
+        tell(&path, &warnings);
         let runtime = runtime().context("failed to start the runtime")?;
-        let ended = runtime.block_on(serve(&config));
+        let ended = runtime.block_on(serve(config, path));
         runtime.shutdown_timeout(LEFTOVERS);
         ended
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+/// Says what is doubtful in the configuration.
+fn tell(path: &Path, warnings: &Faults) {
+    for doubt in warnings.iter() {
+        warn!(config = %path.display(), "{}; `mqttyd check` shows where", doubt.title);
+    }
+}
+
+async fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
     // A terminal that is closed takes with it what runs in it; a service is told to read its files again.
     let terminal = std::io::stderr().is_terminal();
     let hangup = || signal(SignalKind::hangup());
@@ -82,11 +87,16 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         let came = ends.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
         if came { Poll::Ready(()) } else { Poll::Pending }
     });
-    let reload = async || match &mut reloads {
+    let hangup = async || match &mut reloads {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     };
-    gateway::run(config, stop, reload).await?;
+    let read = move || {
+        let Read { config, warnings } = Config::read(&path).map_err(|faults| faults.to_string())?;
+        tell(&path, &warnings);
+        Ok(config)
+    };
+    gateway::run(config, stop, hangup, read).await?;
     Ok(())
 }
 

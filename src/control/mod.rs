@@ -10,10 +10,10 @@ pub mod wire;
 pub use server::{MAX_REQUEST, MAX_WATCHERS, REQUEST_WITHIN, Socket, serve};
 
 use bytes::Bytes;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// How many events wait for the slowest watcher before it is told that it missed some. At 16 ports with
 /// 1,000 frames a second each this is 60 ms, more than a task that only writes to a socket needs to be
@@ -69,11 +69,16 @@ pub struct Tap(Arc<Shared>);
 #[derive(Clone, Debug)]
 pub struct Feed {
     shared: Arc<Shared>,
-    ports: Arc<[Arc<str>]>,
+    reload: Option<mpsc::Sender<Asked>>,
 }
+
+/// Somebody asks for the configuration to be read again, and waits for what comes of it.
+#[derive(Debug)]
+pub struct Asked(oneshot::Sender<Result<String, String>>);
 
 #[derive(Debug)]
 struct Shared {
+    ports: Mutex<Arc<[Arc<str>]>>,
     /// Kept beside the channel, whose own count takes its lock.
     watchers: AtomicUsize,
     events: broadcast::Sender<Event>,
@@ -91,12 +96,13 @@ impl Tap {
     pub fn new() -> (Tap, Feed) {
         let (events, _) = broadcast::channel(QUEUE);
         let shared = Arc::new(Shared {
+            ports: Mutex::default(),
             watchers: AtomicUsize::new(0),
             events,
         });
         let feed = Feed {
             shared: shared.clone(),
-            ports: Arc::new([]),
+            reload: None,
         };
         (Tap(shared), feed)
     }
@@ -114,15 +120,49 @@ impl Tap {
     }
 }
 
+impl Asked {
+    /// Says what has changed, or why nothing has.
+    pub fn answer(self, outcome: Result<String, String>) {
+        // Who has asked may be gone.
+        let _ = self.0.send(outcome);
+    }
+}
+
 impl Feed {
     /// The names of the ports, for the server's greeting; a watcher that asks for another is refused.
-    pub fn with_ports(mut self, names: impl IntoIterator<Item = Arc<str>>) -> Feed {
-        self.ports = names.into_iter().collect();
+    pub fn with_ports(self, names: impl IntoIterator<Item = Arc<str>>) -> Feed {
+        self.set_ports(names);
         self
     }
 
-    pub(crate) fn ports(&self) -> &[Arc<str>] {
-        &self.ports
+    /// Where those go who ask for the configuration to be read again. Without it they are refused.
+    pub fn with_reload(mut self, asks: Option<mpsc::Sender<Asked>>) -> Feed {
+        self.reload = asks;
+        self
+    }
+
+    /// The ports are others now.
+    pub fn set_ports(&self, names: impl IntoIterator<Item = Arc<str>>) {
+        *self.shared.ports.lock().unwrap_or_else(PoisonError::into_inner) = names.into_iter().collect();
+    }
+
+    pub(crate) fn ports(&self) -> Arc<[Arc<str>]> {
+        self.shared
+            .ports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks for the configuration to be read again, and waits for what comes of it.
+    pub(crate) async fn reload(&self) -> Result<String, String> {
+        let refused = || "this gateway does not read its configuration again".to_owned();
+        let (answer, answered) = oneshot::channel();
+        let asks = self.reload.as_ref().ok_or_else(refused)?;
+        asks.send(Asked(answer)).await.map_err(|_| refused())?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err("the gateway has ended over it".to_owned()))
     }
 
     pub(crate) fn watch(&self) -> Watch {

@@ -107,6 +107,10 @@ async fn attend(stream: UnixStream, feed: Feed, stopped: watch::Receiver<()>) {
     };
     let last = match ended {
         Err(error) => Line::Error { error },
+        Ok(request) if request.reload => match feed.reload().await {
+            Ok(reloaded) => Line::Reloaded { reloaded },
+            Err(error) => Line::Error { error },
+        },
         Ok(request) => match stream_events(&mut read, &mut write, &request, &feed, stopped).await {
             Some(line) => line,
             None => return,

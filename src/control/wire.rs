@@ -10,6 +10,7 @@
 //! {"time":"2026-03-01T12:00:02.000000Z","port":"air","direction":"up","verdict":"state","why":"open","bytes":""}
 //! {"missed":12}
 //! {"bye":"the gateway stops"}
+//! {"reloaded":"port air changed; 1 port untouched"}
 //! {"error":"no port is called \"aire\": there are air, scale"}
 //! ```
 //!
@@ -20,7 +21,9 @@
 //!   hex. A `state` line has no bytes, and its `why` is the port's new state:
 //!   `open`, `waiting`, `busy`, `failing` or `closed`.
 //! - `missed`: so many events, of all ports and kinds, passed while this client did not read.
-//! - `bye` or `error` is the last line; the connection is closed after it.
+//! - `reloaded` answers the request `{"reload":true}`, for which the configuration is read again; instead of `hello`
+//!   and all else. An `error` says why it stays as it was.
+//! - `bye`, `reloaded` or `error` is the last line; the connection is closed after it.
 //!
 //! A reader ignores keys and lines that it doesn't know. Keys and their meaning stay; new ones may come.
 
@@ -46,6 +49,9 @@ pub struct Request {
     /// Only what went wrong (`damaged`, `refused`). States pass.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub bad: bool,
+    /// Nothing of that, but the configuration is to be read again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reload: bool,
 }
 
 /// One line that the server sends.
@@ -56,6 +62,7 @@ pub enum Line<'a> {
     Event(Record<'a>),
     Hello { hello: Hello },
     Missed { missed: u64 },
+    Reloaded { reloaded: String },
     Error { error: String },
     Bye { bye: String },
 }
@@ -217,7 +224,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("//! {"))
             .collect();
-        assert_eq!(examples.len(), 7);
+        assert_eq!(examples.len(), 8);
         for text in examples {
             let text = format!("{{{text}\n");
             assert_eq!(written(&Line::parse(&text).unwrap()), text);

@@ -22,7 +22,7 @@ const LINKS: usize = 40;
 /// Tells that a port may have come, gone, or changed its mode.
 #[derive(Debug, Clone)]
 pub struct Watcher {
-    ticks: watch::Receiver<u64>,
+    ticks: watch::Sender<u64>,
 }
 
 impl Watcher {
@@ -30,9 +30,16 @@ impl Watcher {
     /// watching itself, to be spawned by the caller; it ends only with an error.
     ///
     /// What changes after the return is noticed; so look for the ports after it.
-    pub fn start<'a>(
-        ports: impl IntoIterator<Item = &'a Config>,
-    ) -> io::Result<(Watcher, impl Future<Output = io::Error> + Send + 'static)> {
+    pub fn start(ports: &[Config]) -> io::Result<(Watcher, impl Future<Output = io::Error> + Send + use<>)> {
+        let (ticks, _) = watch::channel(0);
+        let watcher = Watcher { ticks };
+        let watching = watcher.watch(ports)?;
+        Ok((watcher, watching))
+    }
+
+    /// Watches for these ports, too, or instead: the future of `start` may then be dropped. Those who wait for changes
+    /// wait on.
+    pub fn watch(&self, ports: &[Config]) -> io::Result<impl Future<Output = io::Error> + Send + use<>> {
         let mut wanted = Wanted {
             paths: Vec::new(),
             usb: None,
@@ -41,13 +48,13 @@ impl Watcher {
             wanted.paths.extend(port.path.clone());
             wanted.usb = wanted.usb.or(port.usb.as_ref().map(|_| Path::new(DEV)));
         }
-        wanted.start()
+        wanted.start(self.ticks.clone())
     }
 
     /// A signal that changes whenever it is worth to look for a port again. To miss nothing: mark it as seen
     /// (`borrow_and_update`), look, and only then wait for `changed`.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.ticks.clone()
+        self.ticks.subscribe()
     }
 }
 
@@ -59,7 +66,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn start(self) -> io::Result<(Watcher, impl Future<Output = io::Error> + Send + 'static)> {
+    fn start(self, ticks: watch::Sender<u64>) -> io::Result<impl Future<Output = io::Error> + Send + use<>> {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         // SAFETY: an OwnedFd is open and stays the same for as long as it lives, here as long as the AsyncFd.
         let fd = unsafe { AsyncFd::register(fd) }?;
@@ -69,16 +76,14 @@ impl Wanted {
             names: HashMap::new(),
         };
         watches.settle()?;
-        let (sender, ticks) = watch::channel(0);
-        let watching = async move {
+        Ok(async move {
             loop {
                 if let Err(error) = watches.change().await {
                     break error;
                 }
-                sender.send_modify(|tick| *tick += 1);
+                ticks.send_modify(|tick| *tick += 1);
             }
-        };
-        Ok((Watcher { ticks }, watching))
+        })
     }
 }
 
@@ -253,7 +258,7 @@ mod tests {
 
     /// A watcher of one path, and its signal.
     fn watch(path: &Path) -> watch::Receiver<u64> {
-        let (watcher, watching) = Watcher::start([&Config::at(path)]).unwrap();
+        let (watcher, watching) = Watcher::start(&[Config::at(path)]).unwrap();
         tokio::spawn(watching);
         watcher.changes()
     }
@@ -369,14 +374,14 @@ mod tests {
     #[tokio::test]
     async fn any_terminal_may_be_the_usb_adapter() {
         let dev: &'static Path = Box::leak(tempfile::tempdir().unwrap().keep().into_boxed_path());
-        let (watcher, watching) = Wanted {
+        let (ticks, mut changes) = watch::channel(0);
+        let watching = Wanted {
             paths: Vec::new(),
             usb: Some(dev),
         }
-        .start()
+        .start(ticks)
         .unwrap();
         tokio::spawn(watching);
-        let mut changes = watcher.changes();
         fs::File::create(dev.join("loop9")).unwrap();
         let ticks = ticks_until(&mut changes, || {
             drop(fs::File::create(dev.join("ttyACM0")).unwrap())

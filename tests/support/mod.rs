@@ -13,7 +13,7 @@ mod program;
 mod rumqttc;
 
 pub(crate) use daemon::{Daemon, Engine, Setup, Version};
-pub(crate) use device::Device;
+pub(crate) use device::{Device, pause};
 pub(crate) use lines::Lines;
 pub(crate) use mosquitto::{MosquittoSub, mosquitto, mosquitto_pub, mosquitto_sub, mosquitto_try};
 pub(crate) use mqtt::{Client, Message};

@@ -41,6 +41,17 @@ impl Client {
     /// Connects to `address`.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr, name: &str) -> Client {
+        Client::open(address, name, None)
+    }
+
+    /// Connects as a user.
+    #[track_caller]
+    pub(crate) fn connect_as(address: SocketAddr, name: &str, user: &str, password: &str) -> Client {
+        Client::open(address, name, Some((user, password)))
+    }
+
+    #[track_caller]
+    fn open(address: SocketAddr, name: &str, user: Option<(&str, &str)>) -> Client {
         let stream = TcpStream::connect(address).expect("a connection to the broker");
         stream.set_nodelay(true).expect("TCP without delay");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
@@ -51,8 +62,15 @@ impl Client {
             acks: VecDeque::new(),
             id: 0,
         };
-        let mut body = b"\x00\x04MQTT\x04\x02\x02\x58".to_vec();
+        // A clean session; and whether a user name and a password are there.
+        let flags = if user.is_some() { 0xc2 } else { 0x02 };
+        let mut body = b"\x00\x04MQTT\x04".to_vec();
+        body.extend([flags, 0x02, 0x58]);
         text(&mut body, name);
+        if let Some((user, password)) = user {
+            text(&mut body, user);
+            text(&mut body, password);
+        }
         client.packet(0x10, &body);
         client.ack(0x20);
         client
@@ -122,6 +140,18 @@ impl Client {
             }
         }
         self.inbox.pop_front()
+    }
+
+    /// Whether the broker closes the connection, within the time that a test waits.
+    #[track_caller]
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time-out that is not zero");
+        match std::io::copy(&mut self.stream, &mut std::io::sink()) {
+            Ok(_) => true,
+            Err(error) => !is_late(&error),
+        }
     }
 
     #[track_caller]

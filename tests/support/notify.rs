@@ -1,17 +1,29 @@
 //! systemd's side of NOTIFY_SOCKET.
 
-use super::{PATIENCE, left};
+use super::PATIENCE;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// The socket that the service manager listens on.
-pub(crate) struct Notify(UnixDatagram);
+/// What the service manager hears. It hears all, as systemd does: a full socket would hold up who speaks.
+pub(crate) struct Notify(Receiver<(Instant, String)>);
 
 impl Notify {
     /// Listens at `path`.
     pub(crate) fn bind(path: &Path) -> Notify {
-        Notify(UnixDatagram::bind(path).expect("a socket for the notices"))
+        let socket = UnixDatagram::bind(path).expect("a socket for the notices");
+        let (tell, heard) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = socket.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                if tell.send((Instant::now(), text)).is_err() {
+                    break;
+                }
+            }
+        });
+        Notify(heard)
     }
 
     /// Waits for a notice that holds the line `what`. Gives the time it came.
@@ -25,18 +37,14 @@ impl Notify {
     pub(crate) fn wait_within(&self, bound: Duration, what: &str) -> Result<Instant, Vec<String>> {
         let deadline = Instant::now() + bound;
         let mut heard = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Some(left) = left(deadline) {
-            self.0
-                .set_read_timeout(Some(left))
-                .expect("a time-out that is not zero");
-            if let Ok(count) = self.0.recv(&mut buffer) {
-                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                if text.lines().any(|line| line == what) {
-                    return Ok(Instant::now());
-                }
-                heard.push(text);
+        while let Ok((time, text)) = self
+            .0
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if text.lines().any(|line| line == what) {
+                return Ok(time);
             }
+            heard.push(text);
         }
         Err(heard)
     }

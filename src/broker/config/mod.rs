@@ -30,12 +30,12 @@ pub struct Config {
     /// Who may connect with a name and a password. Default: nobody is listed.
     pub user: Vec<User>,
     /// A file of users and hashed passwords, as `mosquitto_passwd` or `mqttyd passwd --file` writes it. It is read
-    /// at start. A user who is listed here, too, has the password that stands here.
+    /// at start and at each reload. A user who is listed here, too, has the password that stands here.
     pub password_file: Option<PathBuf>,
     /// Who may read and write which topics, in any order; all that no entry allows is refused. Default: who may
     /// connect may do everything.
     pub acl: Vec<Rule>,
-    /// A file that says who may read and write which topics, in mosquitto's form. It is read at start. Alone, without
+    /// A file that says who may read and write which topics, in mosquitto's form. It is read at start and at each reload. Alone, without
     /// `acl`, it refuses no subscription, as in mosquitto: what the client may not read just does not come.
     pub acl_file: Option<PathBuf>,
     /// Whether a client may leave its id empty and is given one. Yes by default.
@@ -236,6 +236,39 @@ impl Config {
     fn knows_clients_of(&self, listener: &Listener) -> bool {
         let identity = listener.tls.as_ref().is_some_and(Tls::names_user);
         self.has_users() || identity && self.engine == Engine::Native
+    }
+
+    /// The keys in which another configuration differs, and which a running broker can't change.
+    pub fn fixed(&self, next: &Config) -> Vec<&'static str> {
+        if self.engine == Engine::Rumqttd || next.engine == Engine::Rumqttd {
+            let links = self.links;
+            let mut next = next.clone();
+            next.links = links;
+            return if *self == next { vec![] } else { vec!["broker"] };
+        }
+        let mut keys = Vec::new();
+        let mut compare = |key, same: bool| keys.extend((!same).then_some(key));
+        compare("broker.persistence", self.persistence == next.persistence);
+        compare(
+            "broker.persistence-location",
+            self.persistence_location == next.persistence_location,
+        );
+        compare("broker.sync-interval", self.sync_interval == next.sync_interval);
+        // Clients have been told these, and may go by them.
+        compare(
+            "broker.max-inflight-messages",
+            self.max_inflight_messages == next.max_inflight_messages,
+        );
+        compare(
+            "broker.max-topic-alias",
+            self.max_topic_alias == next.max_topic_alias,
+        );
+        compare("broker.max-qos", self.max_qos == next.max_qos);
+        compare(
+            "broker.retain-available",
+            self.retain_available == next.retain_available,
+        );
+        keys
     }
 
     /// The folder in which sessions and retained messages are kept, if they are.

@@ -32,6 +32,12 @@ pub(super) struct Door {
     /// Whether the name is that of the certificate.
     pub(super) identity: bool,
     pub(super) mount: Option<ByteString>,
+    /// For the handshakes, and until the CONNECT.
+    pub(super) within: Duration,
+    /// How many clients at once.
+    pub(super) most: Option<usize>,
+    /// The longest packet that a client may send.
+    pub(super) packet: usize,
 }
 
 /// Why a connection has ended, for the log.
@@ -79,7 +85,7 @@ pub(super) async fn welcome(
     within: Duration,
     full: impl Fn() -> bool,
 ) -> Result<(Client, Seated, Version), Ended> {
-    let mut decoder = Decoder::new(shared.max_packet);
+    let mut decoder = Decoder::new(door.packet);
     let mut reading = BytesMut::with_capacity(512);
     let first = async {
         loop {

@@ -9,6 +9,7 @@ mod hub;
 mod inbox;
 mod link;
 mod listen;
+mod listeners;
 mod message;
 mod serve;
 mod store;
@@ -19,22 +20,18 @@ mod wire;
 pub(crate) use access::{AccessFile, with_password};
 pub(super) use link::{Publisher, Subscriber};
 
-use super::{Bound, Config, Died, LinkError, Qos, StartError};
+use super::{Bound, Config, Died, LinkError, Qos, Reloaded, StartError};
 use crate::topic::Filter;
 use access::Access;
-use bytestring::ByteString;
-use connection::Door;
 use hub::{Hub, Journal, Settings};
+use listeners::Listeners;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How long connections may take to write what they have when the broker stops.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// Retained messages of QoS 0 are handed to the store no more often than that, whatever is asked of the disk.
 const LEAST_RHYTHM: Duration = Duration::from_secs(1);
@@ -43,11 +40,9 @@ const LEAST_RHYTHM: Duration = Duration::from_secs(1);
 pub(super) struct Room {
     addresses: Vec<Bound>,
     shared: Arc<Shared>,
-    /// One for each listener.
-    listeners: JoinSet<()>,
+    listeners: Listeners,
     /// The clock, and those who wait for the store: they never end by themselves.
     helpers: JoinSet<()>,
-    stop: watch::Sender<bool>,
     store: Option<Arc<Store>>,
 }
 
@@ -55,8 +50,8 @@ pub(super) struct Room {
 pub(super) struct Shared {
     hub: Mutex<Hub>,
     access: Mutex<Arc<Access>>,
-    max_packet: usize,
-    max_connections: usize,
+    max_connections: AtomicUsize,
+    rate: serve::Rate,
     /// The highest ticket of the store whose changes are safe.
     committed: Arc<AtomicU64>,
     /// Whether one of our tasks has.
@@ -101,18 +96,7 @@ impl Room {
             return Err(StartError::Config(fault));
         }
         let access = Arc::new(Access::load(config).map_err(|error| StartError::Access(error.into()))?);
-        let mut sockets = Vec::new();
-        for listener in config.listeners() {
-            let mut socket = listen::bind(&listener, config.set_tcp_nodelay).await?;
-            socket.limit(config.longest_packet());
-            let door = Door {
-                anonymous: config.anonymous_at(&listener),
-                users: config.has_users(),
-                identity: listener.tls.as_ref().is_some_and(crate::broker::Tls::names_user),
-                mount: listener.mount_point.as_deref().map(ByteString::from),
-            };
-            sockets.push((socket, door, listener.max_connections));
-        }
+        let sockets = Listeners::bind(config).await?;
         let mut hub = Hub::new(Settings::from(config), Instant::now());
         hub.rule(rules(&access));
         let mut committed = Arc::default();
@@ -132,43 +116,23 @@ impl Room {
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub),
             access: Mutex::new(access),
-            max_packet: config.longest_packet(),
-            max_connections: config.max_connections,
+            max_connections: AtomicUsize::new(config.max_connections),
+            rate: serve::Rate::new(config.max_connect_rate),
             committed,
             panicked: watch::Sender::new(false),
         });
-        let (mut listeners, mut helpers) = (JoinSet::new(), JoinSet::new());
-        let (stop, stopped) = watch::channel(false);
+        let mut helpers = JoinSet::new();
         helpers.spawn(serve::clock(shared.clone(), clock));
         if let Some(store) = &store {
             helpers.spawn(serve::written(shared.clone(), store.committed()));
             helpers.spawn(serve::snapshots(shared.clone(), store.clone()));
         }
-        let addresses = sockets
-            .iter()
-            .map(|(socket, ..)| socket.bound().clone())
-            .collect();
-        let rate = serve::Rate::new(config.max_connect_rate);
-        for (socket, door, most) in sockets {
-            let bounds = serve::Bounds {
-                within: config.connect_timeout.0,
-                most,
-                rate: rate.clone(),
-            };
-            listeners.spawn(serve::listen(
-                socket,
-                door,
-                bounds,
-                shared.clone(),
-                stopped.clone(),
-            ));
-        }
+        let listeners = Listeners::open(config, sockets, &shared);
         Ok(Room {
-            addresses,
+            addresses: listeners.bound(),
             shared,
             listeners,
             helpers,
-            stop,
             store,
         })
     }
@@ -206,13 +170,32 @@ impl Room {
         Ok(begin.elapsed())
     }
 
-    /// Reads users and rules again. What can't be read changes nothing.
-    pub(super) fn reload(&self, config: &Config) -> Result<(), StartError> {
+    /// Takes another configuration: who may connect, what they may do, listeners and bounds. Clients of a listener that
+    /// wants the same socket stay, but for users who are no more or have another password. Where the new one can't
+    /// be, all is as it was.
+    pub(super) async fn reload(&mut self, config: &Config) -> Result<Reloaded, StartError> {
+        if let Some(fault) = config.validate().into_iter().next() {
+            return Err(StartError::Config(fault));
+        }
         let access = Arc::new(Access::load(config).map_err(|error| StartError::Access(error.into()))?);
-        let rules = rules(&access);
-        *self.shared.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
-        self.shared.hub().rule(rules);
-        Ok(())
+        let changes = self.listeners.become_those_of(config, &self.shared).await?;
+        self.addresses = self.listeners.bound();
+        let shared = &self.shared;
+        shared
+            .max_connections
+            .store(config.max_connections, Ordering::Relaxed);
+        shared.rate.set(config.max_connect_rate);
+        let old = std::mem::replace(
+            &mut *shared.access.lock().unwrap_or_else(PoisonError::into_inner),
+            access.clone(),
+        );
+        let now = Instant::now();
+        let mut hub = shared.hub();
+        hub.set(Settings::from(config), now);
+        hub.rule(rules(&access));
+        hub.dismiss(|user| old.disowns(user, &access), now);
+        hub.settle();
+        Ok(changes)
     }
 
     pub(super) fn lost(&self) -> u64 {
@@ -226,10 +209,7 @@ impl Room {
             hub.close_all(wire::reason::SERVER_SHUTTING_DOWN, "the broker stops");
             hub.flush_lazy();
         }
-        self.stop.send_replace(true);
-        let all = async { while self.listeners.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LINGER, all).await;
-        self.listeners.shutdown().await;
+        self.listeners.stop().await;
         self.helpers.shutdown().await;
         if let Some(store) = self.store {
             self.shared.hub().forget_journal();

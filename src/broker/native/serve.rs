@@ -2,11 +2,12 @@
 
 use super::connection::{self, Door, Ended};
 use super::listen::{Incoming, Socket};
+use super::listeners::Gate;
 use super::store::Store;
 use super::{Alarm, Shared};
 use crate::fold::Bucket;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -20,43 +21,42 @@ const MOST_STRANGERS: usize = 1024;
 const LINES: u32 = 20;
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-/// The bounds of a listener.
-pub(super) struct Bounds {
-    /// For the handshakes, and until the CONNECT.
-    pub(super) within: Duration,
-    /// How many clients at once.
-    pub(super) most: Option<usize>,
-    pub(super) rate: Rate,
-}
-
 /// How many connections are taken per second, by all listeners together.
-#[derive(Debug, Clone)]
-pub(super) struct Rate {
+#[derive(Debug)]
+pub(super) struct Rate(Mutex<Turns>);
+
+#[derive(Debug)]
+struct Turns {
     per_second: u32,
-    next: Arc<Mutex<Instant>>,
+    next: Instant,
 }
 
 impl Rate {
     /// So many; 0: as many as come.
     pub(super) fn new(per_second: u32) -> Rate {
-        Rate {
+        Rate(Mutex::new(Turns {
             per_second,
-            next: Arc::new(Mutex::new(Instant::now())),
-        }
+            next: Instant::now(),
+        }))
+    }
+
+    /// From now on so many.
+    pub(super) fn set(&self, per_second: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).per_second = per_second;
     }
 
     /// Waits for the turn of one more. A second's worth may come at once.
     async fn turn(&self) {
-        if self.per_second == 0 {
-            return;
-        }
-        let each = Duration::from_secs(1) / self.per_second;
         let now = Instant::now();
         let due = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if turns.per_second == 0 {
+                return;
+            }
+            let each = Duration::from_secs(1) / turns.per_second;
             let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
-            *next = (*next).max(earliest) + each;
-            *next
+            turns.next = turns.next.max(earliest) + each;
+            turns.next
         };
         if due > now {
             sleep_until(due).await;
@@ -112,15 +112,12 @@ pub(super) async fn snapshots(shared: Arc<Shared>, store: Arc<Store>) {
 /// Takes the connections of one listener, and keeps them.
 pub(super) async fn listen(
     mut socket: Socket,
-    door: Door,
-    bounds: Bounds,
+    gate: Arc<Gate>,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections: JoinSet<()> = JoinSet::new();
     let mut strangers: VecDeque<Stranger> = VecDeque::new();
-    let guests = Arc::new(AtomicUsize::new(0));
-    let door = Arc::new(door);
     let lines = Arc::new(Mutex::new(Lines::default()));
     loop {
         // All arms are safe to cancel: an accepted connection is never dropped, and a join is tried again.
@@ -130,7 +127,7 @@ pub(super) async fn listen(
             Some(_) = connections.join_next() => continue,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        bounds.rate.turn().await;
+        shared.rate.turn().await;
         strangers.retain(Stranger::is_one);
         if strangers.len() >= MOST_STRANGERS
             && let Some(oldest) = strangers.pop_front()
@@ -139,10 +136,8 @@ pub(super) async fn listen(
         }
         let guest = Guest {
             shared: shared.clone(),
-            door: door.clone(),
-            guests: guests.clone(),
-            most: bounds.most.unwrap_or(usize::MAX),
-            within: bounds.within,
+            door: gate.door(),
+            gate: gate.clone(),
             lines: lines.clone(),
             known: Arc::default(),
         };
@@ -169,22 +164,11 @@ impl Stranger {
 /// One connection, from its acceptance to its end.
 struct Guest {
     shared: Arc<Shared>,
+    /// What its listener says of those who come now.
     door: Arc<Door>,
-    /// Clients at this listener.
-    guests: Arc<AtomicUsize>,
-    most: usize,
-    within: Duration,
+    gate: Arc<Gate>,
     lines: Arc<Mutex<Lines>>,
     known: Arc<AtomicBool>,
-}
-
-/// Counts one client as long as it lives.
-struct Ticket(Arc<AtomicUsize>);
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Guest {
@@ -192,7 +176,7 @@ impl Guest {
         let _alarm = Alarm(self.shared.clone());
         let peer = incoming.peer().clone();
         let begin = Instant::now();
-        let (stream, certificate) = match timeout(self.within, incoming.handshake()).await {
+        let (stream, certificate) = match timeout(self.door.within, incoming.handshake()).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 let count = self.lines().bad();
@@ -203,11 +187,11 @@ impl Guest {
             }
             Err(_) => return debug!(peer = %peer, "the handshake was not done in time"),
         };
-        let left = self.within.saturating_sub(begin.elapsed());
+        let left = self.door.within.saturating_sub(begin.elapsed());
         let full = || {
             let shared = &self.shared;
-            let here = self.guests.load(Ordering::Relaxed) >= self.most;
-            here || shared.hub().connected() >= shared.max_connections
+            let here = self.door.most.is_some_and(|most| self.gate.guests() >= most);
+            here || shared.hub().connected() >= shared.max_connections.load(Ordering::Relaxed)
         };
         let welcomed =
             connection::welcome(stream, &peer, certificate, &self.door, &self.shared, left, full).await;
@@ -223,8 +207,7 @@ impl Guest {
             }
         };
         self.known.store(true, Ordering::Relaxed);
-        self.guests.fetch_add(1, Ordering::Relaxed);
-        let _ticket = Ticket(self.guests.clone());
+        let _ticket = self.gate.enter(seated.seat);
         let id = seated.client.escape_debug().to_string();
         if self.lines().good() {
             info!(peer = %peer, client = %id, version = %version, "client connected");

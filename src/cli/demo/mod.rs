@@ -136,7 +136,7 @@ async fn play(
         Err(error) => return Err(error.into()),
     }
 
-    let mut gateway = Gateway::start(&config)
+    let mut gateway = Gateway::start(config, None)
         .await
         .with_context(|| match options.address {
             Some(address) => format!("failed to start the gateway with its broker on {address}"),

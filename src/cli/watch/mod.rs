@@ -61,18 +61,7 @@ pub struct Options {
 /// # Errors
 /// When no gateway is there, when it may not be asked, when it refuses the request or vanishes.
 pub fn run(socket: &Path, options: &Options, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
-    if socket.as_os_str().is_empty() {
-        bail!("the gateway has no control socket: its configuration turns it off (`control` in `[gateway]`)");
-    }
-    let mut stream = UnixStream::connect(socket).map_err(|error| advise(socket, error))?;
-    let mut request = serde_json::to_vec(&options.request()).context("failed to write the request")?;
-    request.push(b'\n');
-    // One that refuses at once closes before it reads; what it said is read below.
-    if let Err(error) = stream.write_all(&request)
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(error).with_context(|| format!("failed to ask the gateway at {}", socket.display()));
-    }
+    let stream = connect(socket, &options.request())?;
     match show(BufReader::new(stream), options, out, colour) {
         Ok(true) => Ok(()),
         Ok(false) => {
@@ -85,6 +74,23 @@ pub fn run(socket: &Path, options: &Options, out: &mut impl Write, colour: bool)
         Err(error) if error.root_cause().downcast_ref().is_some_and(broken_pipe) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Asks the gateway that serves `socket`.
+pub(super) fn connect(socket: &Path, request: &Request) -> anyhow::Result<UnixStream> {
+    if socket.as_os_str().is_empty() {
+        bail!("the gateway has no control socket: its configuration turns it off (`control` in `[gateway]`)");
+    }
+    let mut stream = UnixStream::connect(socket).map_err(|error| advise(socket, error))?;
+    let mut request = serde_json::to_vec(request).context("failed to write the request")?;
+    request.push(b'\n');
+    // One that refuses at once closes before it reads; what it said is read below.
+    if let Err(error) = stream.write_all(&request)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error).with_context(|| format!("failed to ask the gateway at {}", socket.display()));
+    }
+    Ok(stream)
 }
 
 fn broken_pipe(error: &io::Error) -> bool {
@@ -102,6 +108,7 @@ impl Options {
             ports: self.ports.clone(),
             direction,
             bad: self.bad,
+            reload: false,
         }
     }
 }

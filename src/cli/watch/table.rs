@@ -50,8 +50,8 @@ impl Table {
                 &format!("{missed} events were missed: they came faster than they were read"),
             ),
             Line::Bye { bye } => self.note(BLUE, &clean(bye)),
-            // run() makes an error of it.
-            Line::Error { .. } => String::new(),
+            // run() makes an error of the one, and has not asked for the other.
+            Line::Error { .. } | Line::Reloaded { .. } => String::new(),
         }
     }
 

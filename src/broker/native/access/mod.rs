@@ -191,6 +191,12 @@ impl Access {
         verified.await.unwrap_or(false)
     }
 
+    /// Whether a user of ours is no more, or has another password, in what came after.
+    pub(crate) fn disowns(&self, name: &str, next: &Access) -> bool {
+        let secret = |access: &Access| access.users.get(name).map(|user| user.secret.clone());
+        self.users.contains_key(name) && secret(self) != secret(next)
+    }
+
     /// What a client may do, with its names put in.
     pub(crate) fn grants(&self, user: Option<&str>, client: &str) -> Grants {
         match &self.rules {

@@ -27,7 +27,7 @@ pub(crate) use journal::Journal;
 pub(crate) use outlet::{End, Outlet};
 pub(crate) use stats::Stats;
 
-use super::wire::{Fault, Packet, Scratch};
+use super::wire::{Fault, Packet, Scratch, reason};
 use crate::broker::config::{Config, WhenQueueFull};
 use bytestring::ByteString;
 use retained::Retained;
@@ -195,6 +195,36 @@ impl Hub {
             }
         }
         self.grants = Some(grants);
+    }
+
+    /// From now on these bounds hold. What clients have been told stays as it is.
+    pub(crate) fn set(&mut self, settings: Settings, now: Instant) {
+        let told = &self.settings;
+        let settings = Settings {
+            max_inflight: told.max_inflight,
+            max_alias: told.max_alias,
+            max_qos: told.max_qos,
+            retain: told.retain,
+            ..settings
+        };
+        self.settings = settings;
+        self.renew_sys(now);
+    }
+
+    /// Sends away those who came as one of these users.
+    pub(crate) fn dismiss(&mut self, users: impl Fn(&str) -> bool, now: Instant) {
+        let seat = |(key, session): (Key, &Session)| {
+            let serial = session.connection()?.serial;
+            users(session.user.as_deref()?).then_some(Seat { key, serial })
+        };
+        let seats: Vec<Seat> = self.sessions.iter().filter_map(seat).collect();
+        for seat in seats {
+            let fault = Fault::new(
+                reason::NOT_AUTHORIZED,
+                "its user is no more, or has another password",
+            );
+            self.fail(seat, fault, now);
+        }
     }
 
     /// Counters.

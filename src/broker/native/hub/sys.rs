@@ -107,9 +107,18 @@ impl Hub {
         }
     }
 
+    /// The interval may be another now.
+    pub(super) fn renew_sys(&mut self, now: Instant) {
+        let waiting = self.timers.iter().any(|(_, timer)| *timer == Timer::Sys);
+        if self.sys.watchers > 0 && !self.settings.sys_interval.is_zero() && !waiting {
+            self.sys.running = true;
+            self.arm(now + self.settings.sys_interval, Timer::Sys);
+        }
+    }
+
     /// The rhythm's next time.
     pub(super) fn publish_sys(&mut self, now: Instant) {
-        if self.sys.watchers == 0 {
+        if self.sys.watchers == 0 || self.settings.sys_interval.is_zero() {
             self.sys.running = false;
             return;
         }

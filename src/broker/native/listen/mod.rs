@@ -62,6 +62,14 @@ pub(crate) async fn bind(config: &Listener, nodelay: bool) -> Result<Socket, Sta
     })
 }
 
+/// Looks whether what a listener needs beside its address is there: its TLS files.
+pub(crate) fn look(config: &Listener) -> Result<(), StartError> {
+    let tls = config.tls.as_ref();
+    tls.map(|tls| tls::Files::read(tls, config.transport))
+        .transpose()?;
+    Ok(())
+}
+
 impl Socket {
     /// The longest packet that clients may send: a longer WebSocket frame ends the connection. Without this
     /// the bound is that of [`websocket::FRAME_MAX`].

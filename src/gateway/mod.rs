@@ -1,8 +1,12 @@
 //! Starts the broker and the ports, says that the gateway is there, watches over both, and ends them in order.
 
+mod reload;
+
+pub use reload::Changes;
+
 use crate::broker::{self, Broker, Message, Publisher, Qos};
 use crate::config::Config as Whole;
-use crate::control::{self, Tap};
+use crate::control::{self, Asked, Feed, Tap};
 use crate::notify;
 use crate::port::{self, Order, Parts, Port};
 use crate::serial::Watcher;
@@ -23,8 +27,6 @@ use tracing::{info, warn};
 const FINISH: Duration = Duration::from_millis(900);
 /// A port that has not ended so long after that is ended.
 const OVERTIME: Duration = Duration::from_millis(100);
-/// Links to the broker beside those of the ports: the gateway's, the probe's, a command's that looks on.
-const LINKS: usize = 4;
 /// Where the service has its control socket (the unit's RuntimeDirectory).
 const SOCKET: &str = "/run/mqttyd/control.sock";
 /// How long the last messages may take to reach the subscribers' sockets.
@@ -122,43 +124,64 @@ pub enum Error {
 
 /// A gateway that runs.
 pub struct Gateway {
+    config: Whole,
     broker: Broker,
     publisher: Publisher,
     state: Topic,
     ports: JoinSet<Arc<str>>,
-    orders: Vec<(Arc<str>, mpsc::Sender<Order>)>,
+    running: Vec<Running>,
+    tap: Tap,
+    feed: Feed,
+    watcher: Watcher,
     helpers: JoinSet<Result<(), Error>>,
     watching: AbortHandle,
     stop_helpers: tokio::sync::watch::Sender<bool>,
 }
 
-/// Runs a gateway until `stop` comes or it can't go on. Each time that `reload` comes, who may use the broker is read
-/// again.
+/// A port's task.
+struct Running {
+    name: Arc<str>,
+    config: port::Config,
+    orders: mpsc::Sender<Order>,
+    task: AbortHandle,
+}
+
+/// Runs a gateway until `stop` comes or it can't go on. Each time that `hangup` comes, or somebody asks on the control
+/// socket, the configuration is `read` again and what has changed in it is changed; `read` may block.
 pub async fn run(
-    config: &Whole,
+    config: Whole,
     stop: impl Future<Output = ()>,
-    mut reload: impl AsyncFnMut(),
+    mut hangup: impl AsyncFnMut(),
+    read: impl Fn() -> Result<Whole, String> + Clone + Send + 'static,
 ) -> Result<(), Error> {
-    let mut gateway = Gateway::start(config).await?;
+    let (ask, mut asks) = mpsc::channel(1);
+    let mut gateway = Gateway::start(config, Some(ask)).await?;
     notify::ready();
-    notify::status(&format!(
-        "{} ports, {} listeners",
-        config.port.len(),
-        gateway.broker.addresses().len()
-    ));
-    info!(notice = true, ports = config.port.len(), "ready");
-    if config.port.is_empty() {
+    gateway.tell_status();
+    info!(notice = true, ports = gateway.running.len(), "ready");
+    if gateway.running.is_empty() {
         info!("no port is configured yet: `mqttyd ports` lists those of this machine");
     }
     let mut stop = std::pin::pin!(stop);
     let result = loop {
-        tokio::select! {
+        // Each arm is cancel-safe: `supervise` ends with the first thing that it takes from a set.
+        let asked = tokio::select! {
             () = &mut stop => break Ok(()),
             error = gateway.supervise() => break Err(error),
-            () = reload() => match gateway.broker.reload(&config.broker) {
-                Ok(()) => info!("users and rules read again"),
-                Err(error) => warn!("users and rules stay as they were: {}", crate::causes::Causes(&error)),
-            },
+            Some(asked) = asks.recv() => Some(asked),
+            () = hangup() => None,
+        };
+        notify::reloading();
+        let outcome = gateway.reload(read.clone()).await;
+        notify::ready();
+        gateway.tell_status();
+        match outcome {
+            Ok(said) => {
+                if let Some(asked) = asked {
+                    asked.answer(said);
+                }
+            }
+            Err(error) => break Err(error),
         }
     };
     notify::stopping();
@@ -170,26 +193,18 @@ pub async fn run(
 impl Gateway {
     /// Starts the broker, then the ports. The broker accepts connections when this returns; the ports may still
     /// be waiting for their devices.
-    pub async fn start(config: &Whole) -> Result<Gateway, Error> {
+    ///
+    /// Those who ask on the control socket for the configuration to be read again come out of `reload`.
+    pub async fn start(config: Whole, reload: Option<mpsc::Sender<Asked>>) -> Result<Gateway, Error> {
         let own = &config.gateway;
-        // Each port has a link of its own, and so have the gateway and those who ask it for one.
-        let links = config.port.len() + LINKS;
-        let broker = Broker::start(&broker::Config {
-            links,
-            ..config.broker.clone()
-        })
-        .await?;
+        let broker = Broker::start(&reload::broker(&config)).await?;
         for listening in broker.addresses() {
             info!(address = %listening.address, "listening: {listening}");
         }
-        let link = |name: &str| {
-            let name = name.to_owned();
-            move |error| Error::Link(name, error)
-        };
         let (mut publisher, _) = broker
             .link("gateway", &[], 1)
             .await
-            .map_err(link("the gateway"))?;
+            .map_err(|error| Error::Link("the gateway".into(), error))?;
         let state = Topic::parse(&format!("{}/state", own.topic))?;
         // A broker without ports is a broker and nothing else: it does not speak among its clients.
         if !config.port.is_empty() {
@@ -198,11 +213,11 @@ impl Gateway {
 
         let (stop_helpers, stopped) = tokio::sync::watch::channel(false);
         let (tap, feed) = Tap::new();
-        let names: Vec<Arc<str>> = config.port.iter().map(|port| port.name.as_str().into()).collect();
-        let feed = feed.with_ports(names.iter().cloned());
+        let feed = feed.with_ports(reload::names(&config)).with_reload(reload);
         let mut helpers = JoinSet::new();
         if let Some(path) = own.socket() {
             let mut stopped = stopped.clone();
+            let feed = feed.clone();
             helpers.spawn(async move {
                 let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
                 if let Err(error) = control::serve(&path, feed, stop).await {
@@ -218,43 +233,66 @@ impl Gateway {
         let (watcher, watching) = Watcher::start(&serials).map_err(Error::Watch)?;
         let watching = helpers.spawn(async move { Err(Error::Watch(watching.await)) });
 
-        let mut ports = JoinSet::new();
-        let mut orders = Vec::new();
-        for (name, port) in names.iter().zip(&config.port) {
-            let filters = port::subscriptions(port);
-            let (publisher, subscriber) = broker
-                .link(&format!("port-{name}"), &filters, port::depth(port))
-                .await
-                .map_err(link(name))?;
-            let (order, inbox) = mpsc::channel(2);
-            let parts = Parts {
-                publisher,
-                subscriber: (!filters.is_empty()).then_some(subscriber),
-                tap: tap.clone(),
-                changes: watcher.changes(),
-                orders: inbox,
-                state: Topic::parse(&format!("{}/port/{name}/state", own.topic))?,
-                counters: Topic::parse(&format!("{}/port/{name}/counters", own.topic))?,
-                counters_every: own.counters.into(),
-            };
-            let task = Port::new(port, parts)?;
-            let done = name.clone();
-            ports.spawn(async move {
-                task.run().await;
-                done
-            });
-            orders.push((name.clone(), order));
-        }
-        Ok(Gateway {
+        let mut gateway = Gateway {
+            config,
             broker,
             publisher,
             state,
-            ports,
-            orders,
+            ports: JoinSet::new(),
+            running: Vec::new(),
+            tap,
+            feed,
+            watcher,
             helpers,
             watching,
             stop_helpers,
+        };
+        for port in gateway.config.port.clone() {
+            let running = gateway.start_port(port).await?;
+            gateway.running.push(running);
+        }
+        Ok(gateway)
+    }
+
+    /// Starts the task of one port.
+    async fn start_port(&mut self, config: port::Config) -> Result<Running, Error> {
+        let own = &self.config.gateway;
+        let name: Arc<str> = config.name.as_str().into();
+        let filters = port::subscriptions(&config);
+        let (publisher, subscriber) = self
+            .broker
+            .link(&format!("port-{name}"), &filters, port::depth(&config))
+            .await
+            .map_err(|error| Error::Link(name.to_string(), error))?;
+        let (orders, inbox) = mpsc::channel(2);
+        let parts = Parts {
+            publisher,
+            subscriber: (!filters.is_empty()).then_some(subscriber),
+            tap: self.tap.clone(),
+            changes: self.watcher.changes(),
+            orders: inbox,
+            state: Topic::parse(&format!("{}/port/{name}/state", own.topic))?,
+            counters: Topic::parse(&format!("{}/port/{name}/counters", own.topic))?,
+            counters_every: own.counters.into(),
+        };
+        let task = Port::new(&config, parts)?;
+        let done = name.clone();
+        let task = self.ports.spawn(async move {
+            task.run().await;
+            done
+        });
+        Ok(Running {
+            name,
+            config,
+            orders,
+            task,
         })
+    }
+
+    /// Says in a line for `systemctl status` what runs.
+    fn tell_status(&self) {
+        let (ports, listeners) = (self.running.len(), self.broker.addresses().len());
+        notify::status(&format!("{ports} ports, {listeners} listeners"));
     }
 
     /// The broker, for those who want a link of their own.
@@ -276,6 +314,8 @@ impl Gateway {
                 Some(ended) = self.helpers.join_next() => match ended {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return error,
+                    // The watch for device nodes has given way to another.
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => return Error::Task(error.to_string()),
                 },
                 period = async {
@@ -298,10 +338,10 @@ impl Gateway {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err("the broker".into()),
         }
-        for (name, order) in &self.orders {
+        for Running { name, orders, .. } in &self.running {
             let (ask, answer) = oneshot::channel();
             let asked = async {
-                order.send(Order::Answer(ask)).await.ok()?;
+                orders.send(Order::Answer(ask)).await.ok()?;
                 answer.await.ok()
             };
             match timeout_at(end, asked).await {
@@ -315,16 +355,16 @@ impl Gateway {
     /// Stops the ports (each finishes the frame in hand), says `offline`, and closes the broker.
     pub async fn stop(mut self) {
         let deadline = Instant::now() + FINISH;
-        for (_, order) in &self.orders {
+        for Running { orders, .. } in &self.running {
             // A port whose inbox is full is answering the watchdog: it will find this right after.
-            let _ = timeout_at(deadline, order.send(Order::Stop(deadline.into_std()))).await;
+            let _ = timeout_at(deadline, orders.send(Order::Stop(deadline.into_std()))).await;
         }
         let all = async { while self.ports.join_next().await.is_some() {} };
         if timeout_at(deadline + OVERTIME, all).await.is_err() {
             warn!("a port did not stop in time");
             self.ports.shutdown().await;
         }
-        if !self.orders.is_empty() {
+        if !self.running.is_empty() {
             announce(&mut self.publisher, &self.state, "offline").await;
         }
         // The router hands messages to the connections in their order: when the probe is back, so is all before it.
