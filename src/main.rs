@@ -35,7 +35,7 @@ fn tell(error: &anyhow::Error) {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|wish| !wish.is_empty());
         journal::complain(&faults.render(std::io::stderr().is_terminal() && !plain));
     } else if tracing::dispatcher::has_been_set() {
-        tracing::error!("mqttyd ends: {error:#}{}", advice(error));
+        tracing::error!(event = "failed", "mqttyd ends: {error:#}{}", advice(error));
     } else {
         journal::complain(&format!("mqttyd: {error:#}{}", advice(error)));
     }

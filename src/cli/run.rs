@@ -53,7 +53,7 @@ impl Args {
             .map_or_else(Levels::of_environment, |levels| Ok(Some(levels)))?;
         journal::start(&config.log, levels, Some(Box::new(broker::report())))?;
         journal::log_panics();
-        info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
+        info!(event = "started", version = env!("CARGO_PKG_VERSION"), config = %path.display(), "mqttyd starts");
         tell(&path, &warnings);
         let runtime = runtime().context("failed to start the runtime")?;
         let ended = runtime.block_on(serve(config, path));
@@ -65,7 +65,7 @@ impl Args {
 /// Says what is doubtful in the configuration.
 fn tell(path: &Path, warnings: &Faults) {
     for doubt in warnings.iter() {
-        warn!(config = %path.display(), "{}; `mqttyd check` shows where", doubt.title);
+        warn!(event = "config-doubtful", config = %path.display(), "{}; `mqttyd check` shows where", doubt.title);
     }
 }
 

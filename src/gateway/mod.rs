@@ -5,6 +5,7 @@ mod reload;
 pub use reload::Changes;
 
 use crate::broker::{self, Broker, Message, Publisher, Qos};
+use crate::clock::Clock;
 use crate::config::Config as Whole;
 use crate::control::{self, Asked, Feed, Tap};
 use crate::notify;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// How long the ports may take to finish what they have in hand: the whole gateway has to be gone within 2 s.
 const FINISH: Duration = Duration::from_millis(900);
@@ -158,7 +159,12 @@ pub async fn run(
     let mut gateway = Gateway::start(config, Some(ask)).await?;
     notify::ready();
     gateway.tell_status();
-    info!(notice = true, ports = gateway.running.len(), "ready");
+    info!(
+        event = "ready",
+        notice = true,
+        ports = gateway.running.len(),
+        "ready"
+    );
     if gateway.running.is_empty() {
         info!("no port is configured yet: `mqttyd ports` lists those of this machine");
     }
@@ -185,7 +191,7 @@ pub async fn run(
         }
     };
     notify::stopping();
-    info!(notice = true, "stopping");
+    info!(event = "stopping", notice = true, "stopping");
     gateway.stop().await;
     result
 }
@@ -199,7 +205,7 @@ impl Gateway {
         let own = &config.gateway;
         let broker = Broker::start(&reload::broker(&config)).await?;
         for listening in broker.addresses() {
-            info!(address = %listening.address, "listening: {listening}");
+            info!(event = "listening", address = %listening.address, "listening: {listening}");
         }
         let (mut publisher, _) = broker
             .link("gateway", &[], 1)
@@ -222,13 +228,14 @@ impl Gateway {
                 let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
                 if let Err(error) = control::serve(&path, feed, stop).await {
                     warn!(
-                        path = %path.display(), error = %error,
+                        event = "watch-socket", path = %path.display(), error = %error,
                         "`mqttyd watch` will not find this gateway; `control` in [gateway] may name another path"
                     );
                 }
                 Ok(())
             });
         }
+        helpers.spawn(tell_of_the_clock());
         let serials: Vec<_> = config.port.iter().map(port::Config::serial).collect();
         let (watcher, watching) = Watcher::start(&serials).map_err(Error::Watch)?;
         let watching = helpers.spawn(async move { Err(Error::Watch(watching.await)) });
@@ -325,7 +332,7 @@ impl Gateway {
                     }
                 } => match self.alive(period).await {
                     Ok(()) => notify::watchdog(),
-                    Err(who) => warn!("not feeding the watchdog: {who} does not answer"),
+                    Err(who) => warn!(event = "watchdog-hungry", "not feeding the watchdog: {who} does not answer"),
                 },
             }
         }
@@ -361,7 +368,7 @@ impl Gateway {
         }
         let all = async { while self.ports.join_next().await.is_some() {} };
         if timeout_at(deadline + OVERTIME, all).await.is_err() {
-            warn!("a port did not stop in time");
+            warn!(event = "port-stuck", "a port did not stop in time");
             self.ports.shutdown().await;
         }
         if !self.running.is_empty() {
@@ -377,6 +384,22 @@ impl Gateway {
         self.helpers.shutdown().await;
         self.broker.stop().await;
     }
+}
+
+/// Says when somebody sets the clock: the times of values before and after that don't go together.
+async fn tell_of_the_clock() -> Result<(), Error> {
+    let told = async {
+        let mut clock = Clock::watch()?;
+        loop {
+            let step = clock.step().await?;
+            warn!(event = "clock-stepped", step = %step, "the clock was set: {step}");
+        }
+    };
+    let ended: std::io::Result<()> = told.await;
+    if let Err(error) = ended {
+        debug!(%error, "nobody tells when the clock is set");
+    }
+    Ok(())
 }
 
 async fn announce(publisher: &mut Publisher, topic: &Topic, state: &'static str) {

@@ -4,6 +4,7 @@ use super::{Error, FINISH, Gateway, OVERTIME, Running, announce};
 use crate::broker::{self, Bound};
 use crate::causes::Causes;
 use crate::config::Config as Whole;
+use crate::journal;
 use crate::port::{self, Order};
 use std::fmt;
 use std::sync::Arc;
@@ -85,7 +86,10 @@ impl Gateway {
         let next = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(next)) => next,
             Ok(Err(faults)) => {
-                error!("the configuration stays as it was, for the file is wrong:\n{faults}");
+                error!(
+                    event = "config-refused",
+                    "the configuration stays as it was, for the file is wrong:\n{faults}"
+                );
                 return Ok(Err(faults));
             }
             Err(panic) => return Err(Error::Task(panic.to_string())),
@@ -93,9 +97,14 @@ impl Gateway {
         match self.become_of(next).await? {
             Ok(changes) => {
                 let said = changes.to_string();
-                info!(notice = true, "configuration read again: {said}");
+                info!(
+                    event = "config-reloaded",
+                    notice = true,
+                    "configuration read again: {said}"
+                );
                 if !changes.later.is_empty() {
                     warn!(
+                        event = "config-later",
                         "these hold from the next start on only: {}",
                         changes.later.join(", ")
                     );
@@ -104,7 +113,10 @@ impl Gateway {
             }
             Err(error) => {
                 let why = Causes(&error).to_string();
-                error!("the configuration stays as it was: {why}");
+                error!(
+                    event = "config-refused",
+                    "the configuration stays as it was: {why}"
+                );
                 Ok(Err(why))
             }
         }
@@ -119,8 +131,8 @@ impl Gateway {
             changes.later.push("gateway");
             next.gateway = old.gateway.clone();
         }
-        if next.log != old.log {
-            changes.later.push("log");
+        if next.log.target != old.log.target {
+            changes.later.push("log.target");
         }
         for port in &next.port {
             if let Err(wrong) = port.reading() {
@@ -146,11 +158,12 @@ impl Gateway {
             .spawn(async move { Err(Error::Watch(watching.await)) });
         std::mem::replace(&mut self.watching, watching).abort();
         for bound in &changes.closed {
-            info!(address = %bound.address, "no longer listening: {bound}");
+            info!(event = "not-listening", address = %bound.address, "no longer listening: {bound}");
         }
         for bound in &changes.opened {
-            info!(address = %bound.address, "listening: {bound}");
+            info!(event = "listening", address = %bound.address, "listening: {bound}");
         }
+        journal::set_levels(&next.log.level);
         let plan = Plan::new(&self.running, &next.port);
         self.config = next;
         self.change_ports(plan, &mut changes).await?;
@@ -178,7 +191,11 @@ impl Gateway {
                 Ok(Some(Err(panic))) => return Err(Error::Task(panic.to_string())),
                 Ok(None) => break,
                 Err(_) => {
-                    warn!("a port did not stop in time: {}", awaited.join(", "));
+                    warn!(
+                        event = "port-stuck",
+                        "a port did not stop in time: {}",
+                        awaited.join(", ")
+                    );
                     self.end_ports(&awaited).await;
                     break;
                 }

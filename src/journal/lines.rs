@@ -6,7 +6,7 @@ use crate::fold::Bucket;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -16,6 +16,9 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
+
+/// The field with the name of an event (`events.rs`). It is not for the line that a person reads.
+pub(super) const EVENT: &str = "event";
 
 /// A library may write so many lines at once from one place in its code, and then one in this time: what a
 /// network client does to the broker must not fill the disk.
@@ -116,7 +119,7 @@ impl Fields {
         escape(&mut text, message);
         let told = text.len();
         for (name, value) in &self.0 {
-            if *name == "port" || says(message, value) {
+            if matches!(*name, "port" | EVENT) || says(message, value) {
                 continue;
             }
             text.push(' ');
@@ -169,7 +172,7 @@ struct Foreign {
 
 /// Takes what is logged and writes it to the sink.
 pub(super) struct Lines {
-    levels: Levels,
+    levels: RwLock<Levels>,
     pub(super) sink: Sink,
     /// What each library wrote lately.
     foreign: Mutex<HashMap<Place, Foreign>>,
@@ -179,15 +182,24 @@ impl Lines {
     pub(super) fn new(levels: Levels, sink: Sink) -> Lines {
         let foreign = Mutex::default();
         Lines {
-            levels,
+            levels: RwLock::new(levels),
             sink,
             foreign,
         }
     }
 
+    fn levels(&self) -> RwLockReadGuard<'_, Levels> {
+        self.levels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wanted from now on. Places in the code that were asked before have to be asked again.
+    pub(super) fn set_levels(&self, levels: Levels) {
+        *self.levels.write().unwrap_or_else(PoisonError::into_inner) = levels;
+    }
+
     /// What the `log` crate need not even ask for.
     pub(super) fn log_level(&self) -> log::LevelFilter {
-        match self.levels.most() {
+        match self.levels().most() {
             LevelFilter::OFF => log::LevelFilter::Off,
             LevelFilter::ERROR => log::LevelFilter::Error,
             LevelFilter::WARN => log::LevelFilter::Warn,
@@ -272,7 +284,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(metadata.callsite());
         }
-        if self.lines.levels.want(metadata) || self.hears(metadata) {
+        if self.lines.levels().want(metadata) || self.hears(metadata) {
             Interest::always()
         } else {
             Interest::never()
@@ -280,7 +292,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.lines.levels.want(metadata) || self.hears(metadata)
+        self.lines.levels().want(metadata) || self.hears(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -291,7 +303,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
             .and_then(|listener| listener.max_level_hint());
         Some(
             self.lines
-                .levels
+                .levels()
                 .most()
                 .max(listener.unwrap_or(LevelFilter::INFO))
                 .max(LevelFilter::INFO),
@@ -324,7 +336,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Tracing<S> {
         if let Some(listener) = self.listener.as_ref().filter(|_| self.hears(metadata)) {
             listener.on_event(event, context.clone());
         }
-        if !self.lines.levels.want(metadata) {
+        if !self.lines.levels().want(metadata) {
             return;
         }
         let mut own = Fields::default();
@@ -385,7 +397,7 @@ pub(super) struct Log(pub(super) Arc<Lines>);
 
 impl log::Log for Log {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.0.levels.want_log(metadata.target(), metadata.level())
+        self.0.levels().want_log(metadata.target(), metadata.level())
     }
 
     fn log(&self, record: &log::Record<'_>) {

@@ -2,11 +2,13 @@
 //!
 //! Everything else in the house only knows `tracing`. An event's fields and those of the spans around it become
 //! journal fields (`MQTTYD_PORT=air`), so `journalctl -u mqttyd MQTTYD_PORT=air` shows one port. The
-//! message carries the same values as text, for a plain `journalctl` shows nothing else.
+//! message carries the same values as text, for a plain `journalctl` shows nothing else. The field `event` names what a
+//! person may look for: it becomes the entry's `MESSAGE_ID`, and is not part of the text.
 //!
 //! Priorities: `error!` is 3 (err), `warn!` 4 (warning), `info!` 6 (info), or 5 (notice) with the field
 //! `notice = true`, `debug!` and `trace!` 7 (debug).
 
+mod events;
 mod levels;
 mod lines;
 mod panics;
@@ -23,7 +25,7 @@ use lines::{Lines, Tracing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sink::{Sink, Stderr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
@@ -78,6 +80,7 @@ pub fn start(
     instead: Option<Levels>,
     listener: Option<Listener<Registry>>,
 ) -> Result<(), Error> {
+    let fixed = instead.is_some();
     let levels = instead.unwrap_or_else(|| config.level.clone());
     let (sink, complaint) = open(config.target)?;
     let lines = Arc::new(Lines::new(levels, sink));
@@ -86,7 +89,11 @@ pub fn start(
     // Libraries that speak `log` only. tracing's own events don't come twice: its `log` feature is silent
     // once there is a subscriber.
     log::set_max_level(lines.log_level());
-    log::set_boxed_logger(Box::new(lines::Log(lines))).map_err(|_| Error::Twice)?;
+    log::set_boxed_logger(Box::new(lines::Log(lines.clone()))).map_err(|_| Error::Twice)?;
+    if !fixed {
+        // The first start has come this far, and no other does.
+        let _ = LINES.set(lines);
+    }
     if let Some(error) = complaint {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(
@@ -95,6 +102,18 @@ pub fn start(
         );
     }
     Ok(())
+}
+
+/// The lines whose levels the configuration says.
+static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// From now on these levels hold, unless the process was started with others.
+pub fn set_levels(levels: &Levels) {
+    if let Some(lines) = LINES.get() {
+        lines.set_levels(levels.clone());
+        log::set_max_level(lines.log_level());
+        tracing::callsite::rebuild_interest_cache();
+    }
 }
 
 /// Chooses the sink; with a complaint when the journal should have been it and could not be reached.

@@ -29,7 +29,12 @@ fn log(panic: &PanicHookInfo<'_>) {
     };
     let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
     if ours {
-        tracing::error!(thread, location, "a fault in mqttyd, please report it: {text}");
+        tracing::error!(
+            event = "fault",
+            thread,
+            location,
+            "a fault in mqttyd, please report it: {text}"
+        );
     } else {
         tracing::warn!(thread, location, "a library failed: {text}");
     }

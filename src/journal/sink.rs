@@ -1,6 +1,7 @@
 //! The two ends of the log: the journal's socket, and stderr.
 
-use super::lines::{Entry, Priority};
+use super::events;
+use super::lines::{EVENT, Entry, Priority};
 use log::kv::{self, Key, Source, Value, VisitSource};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -20,10 +21,14 @@ impl Sink {
     pub(super) fn write(&self, entry: &Entry) {
         match self {
             Sink::Journal(log) => {
+                let id = |(name, value)| (name == EVENT).then(|| events::id(value)).flatten();
+                let id = entry.fields.iter().find_map(id);
+                let named = |(name, value)| (format!("MQTTYD_{name}"), value);
                 let fields = entry
                     .fields
                     .iter()
-                    .map(|(name, value)| (format!("MQTTYD_{name}"), value))
+                    .map(named)
+                    .chain(id.map(|id| ("MESSAGE_ID".to_owned(), id)))
                     .collect();
                 let text = format_args!("{}", entry.text);
                 drop(log.journal_send(&record(entry, &Named(fields), &text)));

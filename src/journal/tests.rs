@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, debug, error, info, info_span, warn};
+use tracing::{Event, Metadata, debug, error, info, info_span, trace, warn};
 use tracing_subscriber::layer::{Context, Layer};
 
 /// What `story` writes to the log.
@@ -188,6 +188,12 @@ fn journald_shows_the_fields() {
     let open = find("air: open");
     assert_eq!(open["MQTTYD_PORT"], "air", "of the span");
     assert_eq!(open["MQTTYD_PATH"], "/dev/ttyUSB0", "of the event");
+    assert_eq!(open["MQTTYD_EVENT"], "port-open");
+    assert_eq!(open["MESSAGE_ID"].as_str(), super::events::id("port-open"));
+    assert_eq!(
+        open["MESSAGE"], "air: open path=/dev/ttyUSB0",
+        "the event's name is not for the line"
+    );
     assert_eq!(open["PRIORITY"], "5");
     assert_eq!(open["SYSLOG_IDENTIFIER"], "mqttyd");
     assert_eq!(open["TARGET"], "mqttyd::journal::tests");
@@ -207,7 +213,8 @@ fn journald_shows_the_fields() {
         "{panic}"
     );
     assert_eq!(panic["PRIORITY"], "3");
-    assert_eq!(entries.len(), 7, "each once: {entries:?}");
+    assert_eq!(find("asked for now")["PRIORITY"], "7");
+    assert_eq!(entries.len(), 8, "each once: {entries:?}");
 }
 
 /// The child's part: a few events of each kind.
@@ -218,11 +225,18 @@ fn tell() {
     };
     start(&config, None, None).unwrap();
     log_panics();
-    info_span!("port", port = "air").in_scope(|| info!(path = "/dev/ttyUSB0", notice = true, "open"));
+    info_span!("port", port = "air")
+        .in_scope(|| info!(event = "port-open", path = "/dev/ttyUSB0", notice = true, "open"));
     warn!(topic = "a\nPRIORITY=0", "two lines");
     info!("plain");
     debug!("detail");
     error!("worst");
+    // What is asked for later is heard from then on.
+    trace!("not asked for");
+    set_levels(&"trace".parse().unwrap());
+    trace!("asked for now");
+    set_levels(&"debug".parse().unwrap());
+    trace!("not any more");
     log::warn!(target: "some_library", "from the log crate");
     log::info!(target: "some_library", "not asked for");
     tracing::info!(target: "some_library", "not asked for");

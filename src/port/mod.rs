@@ -267,7 +267,7 @@ impl Port {
             debug!(port = %self.name, path = %line.path.display(), "{note}");
         }
         if !self.quiet {
-            info!(notice = true, port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
+            info!(event = "port-open", notice = true, port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
             self.enter("open");
         }
     }
@@ -289,9 +289,9 @@ impl Port {
         let failing = self.received == 0 && lived < SHORT;
         if !self.quiet {
             if failing {
-                warn!(port = %self.name, "the port fails right after opening, trying on: {why}");
+                warn!(event = "port-failing", port = %self.name, "the port fails right after opening, trying on: {why}");
             } else {
-                warn!(port = %self.name, "port gone, waiting for its return: {why}");
+                warn!(event = "port-gone", port = %self.name, "port gone, waiting for its return: {why}");
             }
             self.enter(if failing { "failing" } else { "waiting" });
         }
@@ -308,7 +308,7 @@ impl Port {
     fn absent(&mut self, why: &str) {
         self.refused_since = None;
         if self.state.is_empty() {
-            info!(notice = true, port = %self.name, "waiting for the port: {why}");
+            info!(event = "port-waiting", notice = true, port = %self.name, "waiting for the port: {why}");
         }
         self.enter("waiting");
     }
@@ -320,7 +320,7 @@ impl Port {
             return;
         }
         if self.state != state {
-            warn!(port = %self.name, "can't open the port, trying on: {why}");
+            warn!(event = "port-refused", port = %self.name, "can't open the port, trying on: {why}");
         }
         self.enter(state);
     }
@@ -351,7 +351,7 @@ impl Port {
                     self.time();
                     if self.quiet && now() - self.opened_at >= SHORT {
                         self.quiet = false;
-                        info!(notice = true, port = %self.name, "port open, and it stays");
+                        info!(event = "port-open", notice = true, port = %self.name, "port open, and it stays");
                         self.enter("open");
                     }
                 }

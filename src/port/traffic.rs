@@ -96,12 +96,12 @@ impl Port {
                                 }
                             });
                             if let Some(count) = misread.good() {
-                                info!(port = %name, count, "frames are as the device's description says again");
+                                info!(event = "frames-understood", port = %name, count, "frames are as the device's description says again");
                             }
                         }
                         Err(why) => {
                             if let Some(count) = misread.fault(now()) {
-                                warn!(port = %name, count, "a frame is not as the device's description says: {why}");
+                                warn!(event = "frames-misread", port = %name, count, "a frame is not as the device's description says: {why}");
                             }
                             refused = Some(why);
                         }
@@ -115,7 +115,7 @@ impl Port {
                         see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
                     }
                     if let Some(count) = damaged.good() {
-                        info!(port = %name, count, "good frames again");
+                        info!(event = "frames-good", port = %name, count, "good frames again");
                     }
                 }
                 Item::Damaged { why, bytes } => {
@@ -123,7 +123,7 @@ impl Port {
                     debug!(port = %name, reason = why.name(), bytes = %bytes.escape_ascii(), "damaged frame");
                     if let Some(count) = damaged.fault(now()) {
                         let (reason, len) = (why.name(), bytes.len());
-                        warn!(port = %name, count, reason, "damaged frame, dropped: {why} ({len} bytes)");
+                        warn!(event = "frames-damaged", port = %name, count, reason, "damaged frame, dropped: {why} ({len} bytes)");
                     }
                     if parts.tap.watched() {
                         see(
@@ -148,7 +148,7 @@ impl Port {
         if let Err(error) = result {
             self.counters.unpublished += 1;
             self.changed();
-            warn!(port = %self.name, "a message that was held could not be published: {error}");
+            warn!(event = "unpublished", port = %self.name, "a message that was held could not be published: {error}");
         }
     }
 
@@ -164,7 +164,7 @@ impl Port {
             *self.counters.dropped.entry("overrun").or_default() += lost - self.overrun;
             self.overrun = lost;
             if self.say(usize::MAX, "overrun").is_some() {
-                warn!(port = %self.name, count = lost, reason = "overrun",
+                warn!(event = "command-dropped", port = %self.name, count = lost, reason = "overrun",
                     "commands dropped: they came faster than they could be taken");
             }
         }
@@ -222,7 +222,7 @@ impl Port {
         *self.counters.dropped.entry(reason).or_default() += 1;
         self.changed();
         if let Some(count) = self.say(entry, reason) {
-            warn!(port = %self.name, topic = %topic, count, reason, "command dropped: {why}");
+            warn!(event = "command-dropped", port = %self.name, topic = %topic, count, reason, "command dropped: {why}");
         }
         if self.parts.tap.watched() {
             let (tap, verdict) = (&self.parts.tap, Verdict::Refused(why.to_owned()));
@@ -271,7 +271,7 @@ impl Port {
         }
         if count > 0 {
             *self.counters.dropped.entry("stopped").or_default() += count;
-            warn!(port = %self.name, count, reason = "stopped", "commands dropped: the gateway stops");
+            warn!(event = "command-dropped", port = %self.name, count, reason = "stopped", "commands dropped: the gateway stops");
         }
     }
 
@@ -396,7 +396,7 @@ fn publish(
                 counters.published += 1;
                 counters.held_back += u64::from(matches!(taken, Offered::Held));
                 if let Some(count) = unpublished.get_mut(entry).and_then(Run::good) {
-                    info!(port = %name, count, "frames are published again");
+                    info!(event = "published-again", port = %name, count, "frames are published again");
                 }
                 return Ok(());
             }
@@ -405,7 +405,7 @@ fn publish(
     };
     counters.unpublished += 1;
     if let Some(count) = unpublished.get_mut(entry).and_then(|run| run.fault(now())) {
-        warn!(port = %name, count, "a frame could not be published: {fault}");
+        warn!(event = "unpublished", port = %name, count, "a frame could not be published: {fault}");
     }
     Err(fault)
 }

@@ -197,7 +197,7 @@ impl Listeners {
                         Ok(socket) => open.push(Open::again(old, socket, shared)),
                         Err(error) => {
                             let error = crate::causes::Causes(&error);
-                            tracing::error!(address = %old.bound.address, %error, "a listener is lost");
+                            tracing::error!(event = "listener-lost", address = %old.bound.address, %error, "a listener is lost");
                         }
                     }
                 }

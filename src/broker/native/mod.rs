@@ -229,7 +229,7 @@ fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartEr
     match Store::open(&folder, config.sync_interval.0) {
         Ok((store, loaded)) => {
             let (retained, sessions) = (loaded.retained.len(), loaded.sessions.len());
-            tracing::info!(folder = %folder.display(), retained, sessions, "the broker remembers");
+            tracing::info!(event = "memory-opened", folder = %folder.display(), retained, sessions, "the broker remembers");
             Ok(Some((store, loaded)))
         }
         // Who has asked for it in words is not to be without.
@@ -238,7 +238,7 @@ fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartEr
         }
         Err(error) => {
             let error = crate::causes::Causes(&error);
-            tracing::warn!(%error, "the broker runs without a memory: what it holds is lost when it ends");
+            tracing::warn!(event = "memory-missing", %error, "the broker runs without a memory: what it holds is lost when it ends");
             Ok(None)
         }
     }

@@ -181,7 +181,7 @@ impl Guest {
             Ok(Err(error)) => {
                 let count = self.lines().bad();
                 if let Some(count) = count {
-                    warn!(peer = %peer, error = %error, count, "handshake failed");
+                    warn!(event = "handshake-failed", peer = %peer, error = %error, count, "handshake failed");
                 }
                 return;
             }
@@ -201,7 +201,7 @@ impl Guest {
             Err(ended) => {
                 let count = self.lines().bad();
                 if let Some(count) = count {
-                    warn!(peer = %peer, count, "client refused: {ended}");
+                    warn!(event = "client-refused", peer = %peer, count, "client refused: {ended}");
                 }
                 return;
             }
@@ -210,19 +210,19 @@ impl Guest {
         let _ticket = self.gate.enter(seated.seat);
         let id = seated.client.escape_debug().to_string();
         if self.lines().good() {
-            info!(peer = %peer, client = %id, version = %version, "client connected");
+            info!(event = "client-connected", peer = %peer, client = %id, version = %version, "client connected");
         }
         let ended = client.serve().await;
         match ended {
             Ended::Left | Ended::Closed | Ended::Io(_) => {
                 if self.lines().good() {
-                    info!(peer = %peer, client = %id, "client gone: {ended}");
+                    info!(event = "client-gone", peer = %peer, client = %id, "client gone: {ended}");
                 }
             }
             Ended::Fault(_) | Ended::Told(_) => {
                 let count = self.lines().bad();
                 if let Some(count) = count {
-                    warn!(peer = %peer, client = %id, count, "client sent away: {ended}");
+                    warn!(event = "client-sent-away", peer = %peer, client = %id, count, "client sent away: {ended}");
                 }
             }
         }

@@ -319,6 +319,7 @@ impl Doors {
             n => format!(" (and {n} others since the last such line)"),
         };
         tracing::warn!(
+            event = "login-failed",
             "failed log-in from {address} as \"{}\"{more}",
             name.escape_debug()
         );
@@ -341,7 +342,7 @@ impl fmt::Debug for Key {
 
 fn tell(path: &Path, remarks: &[Remark]) {
     for Remark { line, what } in remarks {
-        tracing::warn!("{}:{line}: {what}", path.display());
+        tracing::warn!(event = "users-doubtful", "{}:{line}: {what}", path.display());
     }
 }
 

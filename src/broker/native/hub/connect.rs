@@ -410,7 +410,7 @@ impl Hub {
         }
         let away = self.sessions.iter().filter(|(_, session)| session.is_away());
         if let Some((key, _)) = away.min_by_key(|(_, session)| session.away_since) {
-            tracing::warn!(client = %self.sessions[key].client, "session forgotten: too many clients are away");
+            tracing::warn!(event = "session-forgotten", client = %self.sessions[key].client, "session forgotten: too many clients are away");
             self.end_session(key, now);
         }
     }

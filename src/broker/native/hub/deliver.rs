@@ -186,7 +186,7 @@ impl Hub {
             self.stats.dropped += 1;
             if let Some(count) = session.drops.fault(now) {
                 let client = session.client.escape_debug();
-                tracing::warn!(client = %client, count, "messages dropped: the client's queue is full");
+                tracing::warn!(event = "client-slow", client = %client, count, "messages dropped: the client's queue is full");
             }
             if !settings.drop_oldest {
                 return;
@@ -264,7 +264,7 @@ impl Hub {
         }
         if !waits && let Some(count) = session.drops.good() {
             let client = session.client.escape_debug();
-            tracing::info!(client = %client, count, "the client's queue is empty again");
+            tracing::info!(event = "client-caught-up", client = %client, count, "the client's queue is empty again");
         }
         let low = if self.settings.max_queued == 0 {
             PRESSING.0

@@ -72,7 +72,7 @@ impl Acceptor {
                 Ok(accepted) => {
                     self.wait = FIRST;
                     if let Some(n) = self.deaf.good() {
-                        tracing::info!(%address, n, "connections are accepted again");
+                        tracing::info!(event = "hearing", %address, n, "connections are accepted again");
                     }
                     return accepted;
                 }
@@ -89,7 +89,7 @@ impl Acceptor {
         self.again = Some(now + self.wait);
         self.wait = (self.wait * 2).min(LONGEST);
         if self.deaf.fault(now.into_std()).is_some() {
-            tracing::warn!(%address, %error, "connections cannot be accepted");
+            tracing::warn!(event = "deaf", %address, %error, "connections cannot be accepted");
         }
     }
 }

@@ -103,12 +103,12 @@ impl Files {
             Ok(server) => {
                 now.server = server;
                 now.broken.good();
-                tracing::info!(%certificate, "TLS files were read anew");
+                tracing::info!(event = "tls-renewed", %certificate, "TLS files were read anew");
             }
             Err(error) => {
                 if now.broken.fault(time).is_some() {
                     let error = Causes(&error);
-                    tracing::warn!(%certificate, %error, "TLS files have changed, and the old ones stay in use");
+                    tracing::warn!(event = "tls-broken", %certificate, %error, "TLS files have changed, and the old ones stay in use");
                 }
             }
         }

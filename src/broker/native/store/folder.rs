@@ -135,6 +135,7 @@ impl Folder {
             _ => {}
         }
         error!(
+            event = "memory-replaced",
             file = %path.display(),
             kept = %aside.display(),
             "the broker's memory can't be used, and is set aside; retained messages and sessions begin anew: {cause}"

@@ -172,7 +172,10 @@ impl Store {
         if let Some(thread) = self.thread.take() {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
-                error!("the thread that writes the broker's memory died");
+                error!(
+                    event = "memory-failing",
+                    "the thread that writes the broker's memory died"
+                );
             }
         }
     }
@@ -370,7 +373,11 @@ impl Writer {
                     self.wanted.send_replace(true);
                     return;
                 }
-                Err(worse) => error!("can't begin a new file: {}", Causes(&worse)),
+                Err(worse) => error!(
+                    event = "memory-failing",
+                    "can't begin a new file: {}",
+                    Causes(&worse)
+                ),
             }
         }
         let now = Instant::now();
@@ -382,6 +389,7 @@ impl Writer {
             }
             None => {
                 warn!(
+                    event = "memory-failing",
                     "can't write the broker's memory: retained messages and sessions are not safe until it is said here \
                      that they are: {}",
                     Causes(&error)
@@ -400,10 +408,16 @@ impl Writer {
             return;
         }
         if self.lost {
-            info!("the broker's memory can be written again, and is made up to date");
+            info!(
+                event = "memory-written",
+                "the broker's memory can be written again, and is made up to date"
+            );
             self.wanted.send_replace(true);
         } else {
-            info!("the broker's memory is written again, and nothing is missing");
+            info!(
+                event = "memory-written",
+                "the broker's memory is written again, and nothing is missing"
+            );
         }
     }
 
@@ -420,7 +434,10 @@ impl Writer {
 
     fn end(self) {
         match self.trouble {
-            Some(_) => error!("the broker's memory ends without what could not be written"),
+            Some(_) => error!(
+                event = "memory-failing",
+                "the broker's memory ends without what could not be written"
+            ),
             None => {
                 if let Err(error) = self.file.checkpoint() {
                     warn!("can't tidy up the broker's memory: {}", Causes(&error));
