@@ -54,6 +54,13 @@ impl Seal for Check {
         }
     }
 
+    fn apart(&self) -> usize {
+        match self.config.at {
+            Some(0..) if self.config.keep => 0,
+            _ => self.len(),
+        }
+    }
+
     fn close(&self, content: &mut Vec<u8>, start: usize) {
         if self.config.each.is_none() {
             self.close_one(content, start);
@@ -155,6 +162,10 @@ impl Seal for Option<Check> {
 
     fn len(&self) -> usize {
         self.as_ref().map_or(0, Seal::len)
+    }
+
+    fn apart(&self) -> usize {
+        self.as_ref().map_or(0, Seal::apart)
     }
 
     fn close(&self, content: &mut Vec<u8>, start: usize) {

@@ -261,9 +261,25 @@ pub enum Unpack {
     Escape(Escape),
     /// Groups of bytes without their highest bits, and a byte that holds those bits (Resol VBus, MIDI).
     Septets(Septets),
+    /// Bytes stand for others: `[[0xdf, 0xb0]]`, or for characters: `[[0x3f, "0"], [0x06, "1"]]`. What is not listed
+    /// stays.
+    Map(Vec<Pair>),
+    /// Of each byte only so many low bits are joined, from the highest of the first on: `{ join-bits = 4 }` makes one
+    /// byte of two nibbles, `{ join-bits = 7 }` is for numbers sent in septets. The last byte is filled with zeros.
+    JoinBits(u8),
+    /// Characters of six bits each, as in AIS sentences, become bytes; the last one is filled with zero bits.
+    Sixbit,
     /// So many bytes are dropped at the start (positive) or the end (negative).
     Drop(i16),
 }
+
+/// A byte, and what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Pair(pub Letter, pub Letter);
+
+/// A byte: a number, or an ASCII character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Letter(pub u8);
 
 /// Bytes behind an escape.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -651,6 +667,25 @@ read_any!(Amount, "a number, an expression, or \"rest\"", {
     }
 });
 
+read_any!(Letter, "a byte such as 0x3f, or a character such as \"0\"", {
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Letter, E> {
+        u8::try_from(n)
+            .map(Letter)
+            .map_err(|_| E::custom("a byte is 0 to 255"))
+    }
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Letter, E> {
+        u8::try_from(n)
+            .map(Letter)
+            .map_err(|_| E::custom("a byte is 0 to 255"))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Letter, E> {
+        match text.as_bytes() {
+            [byte] => Ok(Letter(*byte)),
+            _ => Err(E::custom("one ASCII character, or a number")),
+        }
+    }
+});
+
 read_any!(Factor, "a number or an expression", {
     fn visit_i64<E: de::Error>(self, n: i64) -> Result<Factor, E> {
         Ok(Factor::Number(n as f64))
@@ -904,6 +939,10 @@ schema!(At, "Place", {
 });
 schema!(Amount, "Amount", {
     "description": "A number, an expression, or `rest`.",
+    "type": ["integer", "string"],
+});
+schema!(Letter, "Letter", {
+    "description": "A byte: a number, or an ASCII character.",
     "type": ["integer", "string"],
 });
 schema!(Factor, "Factor", { "description": "A number or an expression.", "type": ["number", "string"] });

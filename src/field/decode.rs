@@ -341,6 +341,22 @@ impl<'t> Run<'t> {
                 worse(&mut quality, one);
                 all.push(value);
             }
+        } else if let Action::Compute(read) = &step.action {
+            for n in 0..most.unwrap_or(0) {
+                self.spend(step)?;
+                let scope = Scope {
+                    index: n,
+                    ..level.scope(&Value::Absent, *cursor, view.bytes.len())
+                };
+                let value = match &read.value {
+                    Some(expr) => expr.value(&scope),
+                    None => Value::Absent,
+                };
+                let (value, raw, one) = self.meaning(read, value, step, &scope)?;
+                self.show(step, &value, &raw, one, None, level);
+                worse(&mut quality, one);
+                all.push(value);
+            }
         } else {
             let end = match view.parts {
                 Parts::Columns(columns) => columns.len(),
@@ -772,7 +788,10 @@ impl<'t> Run<'t> {
                     number_of(read, &piece, keyed).map_err(|why| self.fault(&step.name, piece.at, why))?;
                 (number, Some(piece))
             }
-            Got::Value(value) => (value, None),
+            Got::Value(value) => (
+                masked(read, value).map_err(|why| self.fault(&step.name, None, why))?,
+                None,
+            ),
             Got::Missing => return Ok((Value::Absent, Value::Absent, Quality::Absent, None)),
         };
         let scope = level.scope(&Value::Absent, cursor, view.bytes.len());
@@ -1096,8 +1115,10 @@ fn number_of(read: &Read, piece: &Piece<'_>, keyed: bool) -> Result<Value, Strin
             if text.is_empty() {
                 return Ok(Value::Absent);
             }
-            return number::decimal(text, read.point).ok_or_else(|| unread(bytes, "no number"));
+            let number = number::decimal(text, read.point).ok_or_else(|| unread(bytes, "no number"))?;
+            return masked(read, number);
         }
+        (How::Word, _) => return yes(bytes),
         (How::Text, _) => {
             let text = text(read, bytes);
             return Ok(match text.is_empty() && keyed {
@@ -1110,10 +1131,10 @@ fn number_of(read: &Read, piece: &Piece<'_>, keyed: bool) -> Result<Value, Strin
             if trimmed.is_empty() {
                 return Ok(Value::Absent);
             }
-            return Ok(match number::decimal(trimmed, read.point) {
-                Some(number) => number,
-                None => Value::Text(text(read, bytes).into()),
-            });
+            return match number::decimal(trimmed, read.point) {
+                Some(number) => masked(read, number),
+                None => masked(read, Value::Text(text(read, bytes).into())),
+            };
         }
         (How::Bytes, _) => {
             return Ok(Value::Bytes(match low_first {
@@ -1144,9 +1165,41 @@ fn number_of(read: &Read, piece: &Piece<'_>, keyed: bool) -> Result<Value, Strin
     Ok(signed(read, whole, read.width))
 }
 
+/// Yes or no in a text.
+fn yes(bytes: &[u8]) -> Result<Value, String> {
+    let word = bytes.trim_ascii();
+    let is = |words: [&str; 4]| {
+        words
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    match number::decimal(word, b'.').and_then(|number| number.number()) {
+        Some(number) => Ok(Value::Bool(number != 0.0)),
+        None if word.is_empty() => Ok(Value::Absent),
+        None if is(["true", "on", "yes", "y"]) => Ok(Value::Bool(true)),
+        None if is(["false", "off", "no", "n"]) => Ok(Value::Bool(false)),
+        None => Err(unread(bytes, "neither yes nor no")),
+    }
+}
+
 fn unread(bytes: &[u8], what: &str) -> String {
     let shown = &bytes[..bytes.len().min(40)];
     format!("`{}` is {what}", shown.escape_ascii())
+}
+
+/// Mask, shift and sign of a number that was no bits before, such as decimal digits.
+fn masked(read: &Read, value: Value) -> Result<Value, String> {
+    if read.mask.is_none() && read.sign.is_none() && !read.single || value == Value::Absent {
+        return Ok(value);
+    }
+    match word(&value) {
+        Some(whole) => Ok(signed(read, whole, read.width)),
+        None => {
+            let mut shown = String::new();
+            value.write(None, &mut shown);
+            Err(format!("`{shown}` is no whole number, so it has no bits"))
+        }
+    }
 }
 
 /// Mask, shift and sign.
@@ -1308,10 +1361,13 @@ fn collect(steps: &[Step], parts: Parts<'_>, record: &mut Record) {
             .iter()
             .any(|step| matches!(&step.at, Place::Key(known) if **known == *key))
     };
+    let text = |bytes: &[u8]| match bytes.trim_ascii() {
+        [] => Value::Absent,
+        text => Value::Text(String::from_utf8_lossy(text).into()),
+    };
     let auto = |bytes: &[u8]| match number::decimal(bytes.trim_ascii(), b'.') {
-        Some(number) => number,
-        None if bytes.trim_ascii().is_empty() => Value::Absent,
-        None => Value::Text(String::from_utf8_lossy(bytes.trim_ascii()).into()),
+        Some(number) if !is_label(bytes.trim_ascii()) => number,
+        _ => text(bytes),
     };
     let info = |name: &str| Info {
         name: name.into(),
@@ -1334,11 +1390,13 @@ fn collect(steps: &[Step], parts: Parts<'_>, record: &mut Record) {
             };
             for (key, bytes) in &pairs {
                 if !named(key) && !key.contains('/') {
-                    let info = Info {
-                        unit: unit(key),
-                        ..info(key)
+                    let unit = unit(key);
+                    let value = match number::decimal(bytes.trim_ascii(), b'.') {
+                        // What has a unit is a number, however it is written.
+                        Some(number) if unit.is_some() => number,
+                        _ => auto(bytes),
                     };
-                    record.push(info, auto(bytes));
+                    record.push(Info { unit, ..info(key) }, value);
                 }
             }
         }
@@ -1353,6 +1411,9 @@ fn collect(steps: &[Step], parts: Parts<'_>, record: &mut Record) {
                     serde_json::Value::Null => Value::Absent,
                     serde_json::Value::Bool(yes) => Value::Bool(*yes),
                     serde_json::Value::String(text) => Value::Text(text.as_str().into()),
+                    serde_json::Value::Number(number) => {
+                        number::decimal(number.to_string().as_bytes(), b'.').unwrap_or_default()
+                    }
                     other => auto(other.to_string().as_bytes()),
                 };
                 record.push(info(key), value);
@@ -1360,6 +1421,12 @@ fn collect(steps: &[Step], parts: Parts<'_>, record: &mut Record) {
         }
         Parts::Json(_) | Parts::Columns(_) | Parts::Binary => {}
     }
+}
+
+/// Whether digits name something, such as a meter: as a number they would lose zeros in front, or some of so many.
+fn is_label(digits: &[u8]) -> bool {
+    let whole = digits.iter().all(u8::is_ascii_digit);
+    whole && (digits.len() > 15 || digits.len() > 1 && digits.starts_with(b"0"))
 }
 
 /// Zero bytes at the end of a number in a field of fixed width.

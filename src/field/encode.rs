@@ -581,12 +581,17 @@ fn bytes_for(read: &Read, number: &Value, length: Option<usize>) -> Result<Vec<u
         }
         How::Decimal => {
             let mut text = String::new();
-            number.write(None, &mut text);
+            if read.mask.is_some() || read.sign.is_some() || read.single {
+                number::unsigned(fits(word_for(read, number, 64))?).write(None, &mut text);
+            } else {
+                number.write(None, &mut text);
+            }
             match length {
                 Some(length) => padded(&text, length).into_bytes(),
                 None => text.into_bytes(),
             }
         }
+        How::Word => vec![b'0' + u8::from(number.number().is_some_and(|x| x != 0.0))],
         How::Digits(base) => {
             let word = fits(word_for(read, number, 64))?;
             let text = match base {

@@ -107,9 +107,11 @@ enum Call {
     Time,
     Ddmm,
     Item,
+    Chars,
+    Gray,
 }
 
-const CALLS: [(&str, Call, usize, usize); 30] = [
+const CALLS: [(&str, Call, usize, usize); 32] = [
     ("abs", Call::Abs, 1, 1),
     ("min", Call::Min, 1, 16),
     ("max", Call::Max, 1, 16),
@@ -140,6 +142,8 @@ const CALLS: [(&str, Call, usize, usize); 30] = [
     ("time", Call::Time, 3, 6),
     ("ddmm", Call::Ddmm, 1, 1),
     ("item", Call::Item, 2, 2),
+    ("chars", Call::Chars, 1, 1),
+    ("gray", Call::Gray, 1, 1),
 ];
 
 /// Every function's name, for the reference page's test.
@@ -489,6 +493,24 @@ impl Call {
                 }
                 _ => Value::Absent,
             },
+            Call::Chars => match &first {
+                Value::List(codes) => {
+                    let codes = codes.iter().map_while(|code| match integer(code) {
+                        None | Some(0) => None,
+                        Some(code) => u32::try_from(code).ok().and_then(char::from_u32),
+                    });
+                    let text: String = codes.collect();
+                    Value::Text(text.trim().into())
+                }
+                _ => Value::Absent,
+            },
+            Call::Gray => integer(&first).map_or(Value::Absent, |gray| {
+                let halves = [32, 16, 8, 4, 2, 1];
+                let plain = halves
+                    .iter()
+                    .fold(gray as u64, |plain, half| plain ^ plain >> half);
+                super::number::unsigned(plain)
+            }),
             Call::Count => match &first {
                 Value::List(values) => Value::Int(values.len() as i64),
                 _ => Value::Absent,

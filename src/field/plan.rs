@@ -216,6 +216,8 @@ pub(crate) enum How {
     Bytes,
     Text,
     Decimal,
+    /// `1`, `true`, `on` or `yes`, and their opposites.
+    Word,
     Digits(u8),
     TimeText(time::Pattern, Option<i16>),
     TimeBytes(time::Pattern, bool),
@@ -445,8 +447,9 @@ impl Compiler<'_> {
             Amount::Expression(text) => self.expr(text, &format!("{path}.length")).map(Length::Computed),
         });
         for (n, step) in field.unpack.0.iter().enumerate() {
-            if let Unpack::KeepBits(0 | 9..) | Unpack::Septets(super::config::Septets { size: 0 | 8.., .. }) =
-                step
+            if let Unpack::KeepBits(0 | 9..)
+            | Unpack::JoinBits(0 | 9..)
+            | Unpack::Septets(super::config::Septets { size: 0 | 8.., .. }) = step
             {
                 self.wrong(
                     format!("{path}.unpack[{n}]"),
@@ -552,7 +555,19 @@ impl Compiler<'_> {
             }
             action => action,
         };
-        if repeat.is_some() && site.split.keyed() && find.is_none() && !matches!(action, Action::Inline(..)) {
+        if matches!((&action, &repeat), (Action::Compute(_), Some(Times::Rest))) {
+            self.wrong(
+                format!("{path}.repeat"),
+                "what is computed takes no bytes, so it could come without end: say how often",
+            );
+        }
+        let computed = matches!(action, Action::Compute(_));
+        if repeat.is_some()
+            && !computed
+            && site.split.keyed()
+            && find.is_none()
+            && !matches!(action, Action::Inline(..))
+        {
             self.wrong(
                 format!("{path}.repeat"),
                 "what is named by key has no order in which it could repeat",
@@ -766,7 +781,12 @@ impl Compiler<'_> {
         let kind = match field.kind {
             Some(kind) => Some(kind),
             None if computed => None,
-            None if field.bit.is_some() || field.bits.is_some() => Some(Type::Uint(8)),
+            None if field.bit.is_some() || field.bits.is_some() => match site.split {
+                Split::Binary => Some(Type::Uint(8)),
+                Split::Json | Split::Named(_) => None,
+                // A number in text is written with digits.
+                _ => Some(Type::Decimal),
+            },
             None if field.time.is_some() => Some(Type::Time),
             None if matches!(site.split, Split::Binary) && field.find.is_none() => {
                 self.wrong(path, "`type` is missing: how is the value written?");
@@ -776,10 +796,17 @@ impl Compiler<'_> {
             None => Some(Type::Text),
         };
         let order = field.order.as_ref().unwrap_or(site.order);
-        let (how, width) = self.how(kind, field, order, path)?;
+        let text = !matches!(site.split, Split::Binary) || field.find.is_some();
+        let (how, width) = self.how(kind, field, order, text, path)?;
         let number = matches!(
             how,
-            How::Uint(_) | How::Bits(_) | How::UintOf | How::Bcd { .. } | How::Digits(_) | How::Auto
+            How::Uint(_)
+                | How::Bits(_)
+                | How::UintOf
+                | How::Bcd { .. }
+                | How::Digits(_)
+                | How::Decimal
+                | How::Auto
         );
         let mask = self.mask(field, path);
         if (mask.is_some() || field.sign.is_some()) && !number {
@@ -834,7 +861,14 @@ impl Compiler<'_> {
         })
     }
 
-    fn how(&mut self, kind: Option<Type>, field: &Field, order: &Order, path: &str) -> Option<(How, u32)> {
+    fn how(
+        &mut self,
+        kind: Option<Type>,
+        field: &Field,
+        order: &Order,
+        text: bool,
+        path: &str,
+    ) -> Option<(How, u32)> {
         let pattern = match &field.time {
             Some(TimeForm::Pattern(text)) => match time::Pattern::parse(text) {
                 Ok(pattern) => Some(pattern),
@@ -873,6 +907,7 @@ impl Compiler<'_> {
                 self.ranks(order, usize::from(bits / 8), &format!("{path}.order"))?;
                 (How::Float(bits), 0)
             }
+            (Type::Bool, None) if text => (How::Word, 1),
             (Type::Bool, None) => (How::Uint(vec![0]), 8),
             (Type::Bcd { swapped }, None) => (How::Bcd { swapped }, 64),
             (Type::Text, None) => (How::Text, 0),

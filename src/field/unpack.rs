@@ -48,6 +48,12 @@ fn undo_one<'a>(step: &Unpack, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
         Unpack::Undouble(doubled) => undouble(*doubled, &bytes)?.into(),
         Unpack::Escape(escape) => unescape(escape, &bytes)?.into(),
         Unpack::Septets(septets) => unseptet(septets, &bytes)?.into(),
+        Unpack::Map(pairs) => each(&|byte| {
+            let known = pairs.iter().find(|pair| pair.0.0 == byte);
+            known.map_or(byte, |pair| pair.1.0)
+        }),
+        Unpack::JoinBits(bits) => join(bytes.iter().copied(), (*bits).into()).into(),
+        Unpack::Sixbit => sixbit(&bytes)?.into(),
         Unpack::Drop(count) => {
             let many = usize::from(count.unsigned_abs());
             let left = bytes.len().checked_sub(many)?;
@@ -81,10 +87,63 @@ pub(crate) fn redo(steps: &[Unpack], mut bytes: Vec<u8>) -> Option<Vec<u8>> {
                 .flat_map(|byte| std::iter::repeat_n(*byte, if byte == doubled { 2 } else { 1 }))
                 .collect(),
             Unpack::Escape(escape) => reescape(escape, &bytes),
-            Unpack::Septets(_) | Unpack::Drop(_) => return None,
+            Unpack::Map(pairs) => {
+                let back = |byte: u8| {
+                    pairs
+                        .iter()
+                        .find(|pair| pair.1.0 == byte)
+                        .map_or(byte, |pair| pair.0.0)
+                };
+                bytes.into_iter().map(back).collect()
+            }
+            Unpack::JoinBits(bits) => split(&bytes, (*bits).into()),
+            Unpack::Septets(_) | Unpack::Drop(_) | Unpack::Sixbit => return None,
         };
     }
     Some(bytes)
+}
+
+/// ITU-R M.1371, as in NMEA 0183: `0` to `W` are 0 to 39, "`" to `w` are 40 to 63.
+fn sixbit(characters: &[u8]) -> Option<Vec<u8>> {
+    let six = |character: &u8| match character {
+        b'0'..=b'W' => Some(character - b'0'),
+        b'`'..=b'w' => Some(character - b'`' + 40),
+        _ => None,
+    };
+    let groups: Option<Vec<u8>> = characters.iter().map(six).collect();
+    Some(join(groups?.into_iter(), 6))
+}
+
+/// The lower bits of each, one behind the other.
+fn join(groups: impl Iterator<Item = u8>, bits: u32) -> Vec<u8> {
+    let bits = bits.clamp(1, 8);
+    let mut out = Vec::with_capacity(groups.size_hint().0);
+    let (mut held, mut count) = (0u32, 0);
+    for group in groups {
+        held = held << bits | u32::from(group) & ((1 << bits) - 1);
+        count += bits;
+        if count >= 8 {
+            count -= 8;
+            out.push((held >> count) as u8);
+            held &= (1 << count) - 1;
+        }
+    }
+    if count > 0 {
+        out.push((held << (8 - count)) as u8);
+    }
+    out
+}
+
+/// The other way: so many bits to a byte.
+fn split(bytes: &[u8], bits: u32) -> Vec<u8> {
+    let bits = bits.clamp(1, 8) as usize;
+    let all = 8 * bytes.len();
+    (0..all.div_ceil(bits))
+        .map(|n| {
+            let count = bits.min(all - n * bits);
+            (super::number::bits(bytes, n * bits, count, false) << (bits - count)) as u8
+        })
+        .collect()
 }
 
 fn xor(key: &[u8], bytes: &[u8]) -> Vec<u8> {
@@ -206,6 +265,11 @@ mod tests {
                 b"\xb4\x37\x00\x1d",
             ),
             ("[{ drop = 1 }, { drop = -1 }, 'reverse']", b"abcd", b"cb"),
+            ("{ map = [[0xdf, 0xb0], [0x3f, '0']] }", b"\xdf\x3fx", b"\xb00x"),
+            ("{ join-bits = 4 }", b"\x11\x22\x37\x48", b"\x12\x78"),
+            ("{ join-bits = 7 }", b"\x7f\x01", b"\xfe\x04"),
+            ("'sixbit'", b"0W`w", b"\x02\x7a\x3f"),
+            ("'sixbit'", b"wwwww", b"\xff\xff\xff\xfc"),
         ] {
             assert_eq!(undone(text, bytes).as_deref(), Some(wanted), "{text}");
         }
@@ -216,6 +280,7 @@ mod tests {
             ("{ escape = { byte = 0xdb, map = [[0xdc, 0xc0]] } }", b"\xdb\x00"),
             ("{ septets = { size = 4 } }", b"abc"),
             ("{ drop = 2 }", b"a"),
+            ("'sixbit'", b"0X"),
         ] {
             assert_eq!(undone(text, bytes), None, "{text}");
         }
@@ -223,11 +288,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_done_again_is_undone(bytes: Vec<u8>, n in 0usize..9) {
+        fn what_is_done_again_is_undone(bytes: Vec<u8>, n in 0usize..11) {
             let text = [
                 "'invert'", "{ subtract = 0x33 }", "{ xor = [1, 2, 3] }", "'hex'", "['base64', 'reverse']",
                 "'swap-nibbles'", "{ undouble = 0x10 }", "{ escape = { byte = 0x1b, xor = 0xff } }",
                 "{ escape = { byte = 0xdb, map = [[0xdc, 0xc0], [0xdd, 0xdb]] } }",
+                "{ join-bits = 4 }", "{ map = [[1, 2], [2, 3], [3, 1]] }",
             ][n];
             let steps = steps(text);
             let wire = redo(&steps, bytes.clone()).unwrap();

@@ -3,7 +3,7 @@
 use super::decoder::{Scene, Step};
 use super::marker::{Marker, SIZE_MAX, Size, compare};
 use super::seek::Lead;
-use super::{Damage, EncodeError, Error, Seal, open, within};
+use super::{Damage, EncodeError, Error, Seal, open_behind, within};
 use crate::octets::Octets;
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -71,7 +71,8 @@ pub enum Counts {
     /// The bytes behind the length field, to the frame's last.
     #[default]
     After,
-    /// The bytes between the header and the check.
+    /// The bytes between the header and the check. A check that stands in the header (`keep = true` with its `at`)
+    /// is part of the header.
     Data,
 }
 
@@ -258,7 +259,7 @@ impl Method {
         if bytes.len() < self.known {
             return more();
         }
-        let len = match self.length(bytes, seal.len()) {
+        let len = match self.length(bytes, seal.apart()) {
             Ok(len) => len,
             Err(why) => return Step::Skip(1, why),
         };
@@ -268,17 +269,13 @@ impl Method {
         let Some(content) = wire.strip_suffix(self.end.as_slice()) else {
             return Step::Skip(1, Damage::End);
         };
-        match open(seal, content) {
-            Ok(mut data) => {
-                if self.config.strip {
-                    data.start = data.start.max(self.header).min(data.end);
-                }
-                Step::Frame {
-                    used: len,
-                    data,
-                    scratch: false,
-                }
-            }
+        let header = if self.config.strip { self.header } else { 0 };
+        match open_behind(seal, content, header) {
+            Ok(data) => Step::Frame {
+                used: len,
+                data,
+                scratch: false,
+            },
             Err(why) => Step::Skip(1, why),
         }
     }
@@ -361,7 +358,7 @@ impl Method {
         let header = if self.config.strip { self.header } else { 0 };
         let len = header + data.len() + seal.len() + self.end.len();
         within(len, self.config.max)?;
-        let bytes = len as i64 - self.base(seal.len());
+        let bytes = len as i64 - self.base(seal.apart());
         let steps = bytes / i64::from(self.unit());
         if bytes < 0 || bytes % i64::from(self.unit()) != 0 {
             return Err(EncodeError::NoField);
@@ -376,7 +373,13 @@ impl Method {
             out.extend_from_slice(start);
             self.write(steps, out)?;
         } else {
-            self.whole(data, start, steps)?;
+            // A check within the header is still to come.
+            self.whole(
+                data,
+                start,
+                steps,
+                self.header - (seal.len() - seal.apart()).min(self.header),
+            )?;
         }
         out.extend_from_slice(data);
         seal.close(out, first);
@@ -385,11 +388,11 @@ impl Method {
     }
 
     /// Whether the data begins with a header that says the right length.
-    fn whole(&self, data: &[u8], start: &[u8], right: i64) -> Result<(), EncodeError> {
+    fn whole(&self, data: &[u8], start: &[u8], right: i64, header: usize) -> Result<(), EncodeError> {
         if compare(start, data) != Some(true) {
             return Err(EncodeError::Unstarted);
         }
-        if data.len() < self.header {
+        if data.len() < header.max(self.known) {
             return Err(EncodeError::NoField);
         }
         let given = self.read(data, self.offset, self.config.width)

@@ -149,6 +149,16 @@ pub trait Seal {
     fn open(&self, content: &[u8]) -> Option<Range<usize>>;
     /// How many bytes [`close`](Seal::close) adds.
     fn len(&self) -> usize;
+    /// How many bytes of a whole frame's content are neither header nor data: what closing adds, unless it stands
+    /// in the header.
+    fn apart(&self) -> usize {
+        self.len()
+    }
+    /// Whether data that stand where they should can be read at all; false: it was no frame.
+    fn reads(&self, data: &[u8]) -> bool {
+        let _ = data;
+        true
+    }
     /// Appends the check over `content[start..]`.
     fn close(&self, content: &mut Vec<u8>, start: usize);
     /// Whether there is no check at all.
@@ -301,12 +311,32 @@ impl Framing {
 
 /// Opens the content: where its data is, or what is wrong with it.
 fn open<S: Seal + ?Sized>(seal: &S, content: &[u8]) -> Result<Range<usize>, Damage> {
+    open_behind(seal, content, 0)
+}
+
+/// The same, for content whose first `header` bytes are no data.
+fn open_behind<S: Seal + ?Sized>(seal: &S, content: &[u8], header: usize) -> Result<Range<usize>, Damage> {
+    let mut data = check(seal, content)?;
+    data.start = data.start.max(header).min(data.end);
+    readable(seal, &content[data.clone()])?;
+    Ok(data)
+}
+
+/// Opens the content without a look at what the data are.
+fn check<S: Seal + ?Sized>(seal: &S, content: &[u8]) -> Result<Range<usize>, Damage> {
     if content.len() < seal.len() {
         return Err(Damage::TooShort);
     }
     match seal.open(content) {
         Some(range) if range.start <= range.end && range.end <= content.len() => Ok(range),
         _ => Err(Damage::Check),
+    }
+}
+
+fn readable<S: Seal + ?Sized>(seal: &S, data: &[u8]) -> Result<(), Damage> {
+    match seal.reads(data) {
+        true => Ok(()),
+        false => Err(Damage::Check),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::decoder::{Scene, Step};
 use super::marker::{Found, Marker, Size};
 use super::seek::Lead;
-use super::{Damage, EncodeError, Error, Seal, open, within};
+use super::{Damage, EncodeError, Error, Seal, open_behind, within};
 use crate::octets::Octets;
 use crate::span::Span;
 use schemars::JsonSchema;
@@ -116,17 +116,13 @@ impl Method {
         if len < header + seal.len() {
             return Step::Skip(1, Damage::TooShort);
         }
-        match open(seal, &bytes[..len]) {
-            Ok(mut data) => {
-                if self.config.strip {
-                    data.start = data.start.max(header).min(data.end);
-                }
-                Step::Frame {
-                    used: len,
-                    data,
-                    scratch: false,
-                }
-            }
+        let header = if self.config.strip { header } else { 0 };
+        match open_behind(seal, &bytes[..len], header) {
+            Ok(data) => Step::Frame {
+                used: len,
+                data,
+                scratch: false,
+            },
             Err(why) => Step::Skip(1, why),
         }
     }

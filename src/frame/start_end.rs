@@ -5,7 +5,7 @@ pub use super::escape::{Escape, Stuff, Xor};
 use super::escape::{Escaping, Met};
 use super::marker::{Found, Marker, Size, compare, find};
 use super::seek::Lead;
-use super::{Damage, EncodeError, Error, Seal, open, within};
+use super::{Damage, EncodeError, Error, Seal, check, readable, within};
 use crate::octets::Octets;
 use crate::span::Span;
 use schemars::JsonSchema;
@@ -185,7 +185,11 @@ impl Method {
             Err(step) => return step,
         };
         let used = end + behind;
-        match self.open(scene, seal, end, used) {
+        let opened = self.open(scene, seal, end, used).and_then(|(data, scratch)| {
+            let content = if scratch { &scene.scratch[..] } else { bytes };
+            readable(seal, &content[data.clone()]).map(|()| (data, scratch))
+        });
+        match opened {
             Ok((data, scratch)) => Step::Frame { used, data, scratch },
             Err(why) if self.config.whole => Step::Damaged { used, why },
             Err(why) => Step::Skip(1, why),
@@ -302,7 +306,7 @@ impl Method {
         if content.len() < start + seal.len() {
             return Err(Damage::TooShort);
         }
-        open(seal, content)
+        check(seal, content)
     }
 
     pub(super) fn encode<S: Seal + ?Sized>(

@@ -107,15 +107,19 @@ impl Seal for Guard {
         if self.forbids(content) {
             return None;
         }
-        let range = opened(&self.checks, content)?;
-        if !self.is_plain() {
-            self.data(content.get(range.clone())?)?;
-        }
-        Some(range)
+        opened(&self.checks, content)
     }
 
     fn len(&self) -> usize {
         self.checks.iter().map(Seal::len).sum()
+    }
+
+    fn apart(&self) -> usize {
+        self.checks.iter().map(Seal::apart).sum()
+    }
+
+    fn reads(&self, data: &[u8]) -> bool {
+        self.is_plain() || self.data(data).is_some()
     }
 
     fn close(&self, content: &mut Vec<u8>, start: usize) {

@@ -6,3 +6,4 @@ mod flips;
 mod noise;
 mod page;
 mod streams;
+mod words;
