@@ -67,7 +67,8 @@ pub struct Field {
     pub decimals: Option<u8>,
     /// The value's unit.
     pub unit: Option<String>,
-    /// Names for numbers (or texts): `{ 0 = "off", "1..3" = "on", 0x10 = "fault" }`.
+    /// Names for numbers (or texts): `{ 0 = "off", "1..3" = "on", 0x10 = "fault" }`. Instead of a name there may stand
+    /// what is meant: `{ 0x30 = -4, 0x31 = -3 }`, `{ N = true, F = false }`.
     pub values: Labels,
     /// The name for a number that `values` does not have. Default: the number itself.
     pub other: Option<String>,
@@ -411,8 +412,21 @@ pub enum Sign {
 pub struct Flags(pub Vec<(String, u8)>);
 
 /// Names for values.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Labels(pub Vec<(String, String)>);
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labels(pub Vec<(String, Label)>);
+
+/// What a value stands for: mostly a name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Label {
+    /// A name.
+    Name(String),
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any number.
+    Float(f64),
+}
 
 /// Fields for values.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -701,6 +715,24 @@ read_any!(Factor, "a number or an expression", {
     }
 });
 
+read_any!(Label, "a name, a number, true or false", {
+    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Label, E> {
+        Ok(Label::Bool(yes))
+    }
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Label, E> {
+        Ok(Label::Int(n))
+    }
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Label, E> {
+        Ok(i64::try_from(n).map_or(Label::Float(n as f64), Label::Int))
+    }
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<Label, E> {
+        Ok(Label::Float(n))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Label, E> {
+        Ok(Label::Name(text.to_owned()))
+    }
+});
+
 read_any!(Scalar, "a number, a text, true or false", {
     fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Scalar, E> {
         Ok(Scalar::Int(yes.into()))
@@ -951,8 +983,8 @@ schema!(Scalars, "Scalars", {
     "type": ["number", "string", "boolean", "array"],
 });
 schema!(Labels, "Labels", {
-    "description": "Numbers (or ranges such as `1..3`, or texts) and their names.",
-    "type": "object", "additionalProperties": { "type": "string" },
+    "description": "Numbers (or ranges such as `1..3`, or texts) and their names, or the numbers that they stand for.",
+    "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] },
 });
 schema!(Flags, "Flags", {
     "description": "Names and their bits, or a list of names from bit 0 on.",

@@ -906,7 +906,8 @@ impl<'t> Run<'t> {
         if let Some(slot) = step.slot {
             // Only what has a name for its number has another value for expressions.
             let named = matches!(&step.action, Action::Read(read) | Action::Compute(read)
-                if !matches!(read.names, Naming::None));
+                if !matches!(read.names, Naming::None))
+                && !(matches!(value, Value::Int(_) | Value::Float(_) | Value::Bool(_)));
             if let (Some(place), true) = (level.raws.get_mut(slot), named) {
                 *place = raw;
             }
@@ -1056,8 +1057,8 @@ fn word(value: &Value) -> Option<u64> {
 
 fn label(
     value: Value,
-    numbers: &[(i64, i64, Arc<str>)],
-    texts: &[(Arc<str>, Arc<str>)],
+    numbers: &[(i64, i64, Value)],
+    texts: &[(Arc<str>, Value)],
     other: Option<&Arc<str>>,
 ) -> Value {
     let known = match &value {
@@ -1071,7 +1072,11 @@ fn label(
             (x <= *to as f64).then_some(label)
         }),
     };
-    known.or(other).map_or(value, |label| Value::Text(label.clone()))
+    match (known, other) {
+        (Some(meant), _) => meant.clone(),
+        (None, Some(other)) => Value::Text(other.clone()),
+        (None, None) => value,
+    }
 }
 
 /// What stands in the bytes, before it means anything.

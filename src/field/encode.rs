@@ -392,31 +392,39 @@ fn number_for(read: &Read, name: &str, given: &Json) -> Result<Value, ParameterE
         name: name.to_owned(),
         why,
     };
+    let meant = |known: &Value| match (known, given) {
+        (Value::Text(known), Json::String(label)) => **known == **label,
+        (Value::Bool(known), Json::Bool(yes)) => known == yes,
+        (Value::Int(_) | Value::Float(_), Json::Number(n)) => known.number() == n.as_f64(),
+        _ => false,
+    };
     if let Naming::Labels(numbers, texts, _) = &read.names
-        && let Json::String(label) = given
+        && (given.is_string() || texts.iter().any(|(_, known)| meant(known)))
     {
         let number = numbers
             .iter()
-            .find(|(_, _, known)| **known == **label)
+            .find(|(_, _, known)| meant(known))
             .map(|(n, ..)| *n);
         if let Some(number) = number {
             return Ok(match read.how {
                 // The key of a text is the text.
                 How::Text => {
-                    let key = texts.iter().find(|(_, known)| **known == **label);
+                    let key = texts.iter().find(|(_, known)| meant(known));
                     Value::Text(key.map(|(key, _)| key.clone()).unwrap_or_default())
                 }
                 _ => Value::Int(number),
             });
         }
-        if let Some((key, _)) = texts.iter().find(|(_, known)| **known == **label) {
+        if let Some((key, _)) = texts.iter().find(|(_, known)| meant(known)) {
             return Ok(Value::Text(key.clone()));
         }
-        let known: Vec<&str> = texts.iter().map(|(_, label)| &**label).collect();
-        return Err(wrong(format!(
-            "there is no `{label}`; known: {}",
-            known.join(", ")
-        )));
+        let mut known = String::new();
+        for (n, (_, label)) in texts.iter().enumerate() {
+            known.push_str(if n > 0 { ", " } else { "" });
+            label.write(None, &mut known);
+        }
+        let given = given.as_str().unwrap_or_default();
+        return Err(wrong(format!("there is no `{given}`; known: {known}")));
     }
     if let (Naming::Flags(shape, bits), Json::Object(flags)) = (&read.names, given) {
         let mut word = 0u64;

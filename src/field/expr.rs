@@ -109,9 +109,10 @@ enum Call {
     Item,
     Chars,
     Gray,
+    Pick,
 }
 
-const CALLS: [(&str, Call, usize, usize); 32] = [
+const CALLS: [(&str, Call, usize, usize); 33] = [
     ("abs", Call::Abs, 1, 1),
     ("min", Call::Min, 1, 16),
     ("max", Call::Max, 1, 16),
@@ -144,6 +145,7 @@ const CALLS: [(&str, Call, usize, usize); 32] = [
     ("item", Call::Item, 2, 2),
     ("chars", Call::Chars, 1, 1),
     ("gray", Call::Gray, 1, 1),
+    ("pick", Call::Pick, 2, 64),
 ];
 
 /// Every function's name, for the reference page's test.
@@ -511,6 +513,11 @@ impl Call {
                     .fold(gray as u64, |plain, half| plain ^ plain >> half);
                 super::number::unsigned(plain)
             }),
+            Call::Pick => {
+                let n = integer(&first).and_then(|n| usize::try_from(n).ok());
+                let node = n.and_then(|n| arguments.get(n.checked_add(1)?));
+                node.map_or(Value::Absent, |node| node.value(scope))
+            }
             Call::Count => match &first {
                 Value::List(values) => Value::Int(values.len() as i64),
                 _ => Value::Absent,
@@ -749,6 +756,7 @@ impl Parser<'_> {
             return Ok(Node::Var(var));
         }
         Ok(Node::Own(match name {
+            "absent" => return Ok(Node::Const(Value::Absent)),
             "x" => Own::X,
             "next" => Own::Next,
             "last" => Own::Last,

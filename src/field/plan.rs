@@ -1,8 +1,8 @@
 //! The field language compiled: names are places, texts are parsed, and what can't be is told with its path.
 
 use super::config::{
-    Amount, At, Cases, Decode, Encoding, Factor, Field, Labels, Order, Scalar, Sign, TimeForm, Trim, Type,
-    UnknownTag, Unpack, number,
+    Amount, At, Cases, Decode, Encoding, Factor, Field, Label, Labels, Order, Scalar, Sign, TimeForm, Trim,
+    Type, UnknownTag, Unpack, number,
 };
 use super::expr::{Expr, Names, Var};
 use super::number::Scale;
@@ -228,11 +228,7 @@ pub(crate) enum How {
 #[derive(Debug, Clone)]
 pub(crate) enum Naming {
     None,
-    Labels(
-        Vec<(i64, i64, Arc<str>)>,
-        Vec<(Arc<str>, Arc<str>)>,
-        Option<Arc<str>>,
-    ),
+    Labels(Vec<(i64, i64, Value)>, Vec<(Arc<str>, Value)>, Option<Arc<str>>),
     Flags(Arc<Shape>, Vec<u8>),
     Time(time::Count),
 }
@@ -392,7 +388,10 @@ impl Compiler<'_> {
                 .values
                 .0
                 .iter()
-                .map(|(_, label)| label.as_str().into())
+                .filter_map(|(_, label)| match label {
+                    Label::Name(name) => Some(name.as_str().into()),
+                    _ => None,
+                })
                 .collect(),
             hidden: field.hidden,
         };
@@ -1031,7 +1030,12 @@ impl Compiler<'_> {
     fn labels(&mut self, labels: &Labels, other: Option<&str>, _path: &str) -> Naming {
         let (mut numbers, mut texts) = (Vec::new(), Vec::new());
         for (key, label) in &labels.0 {
-            let label: Arc<str> = label.as_str().into();
+            let label = match label {
+                Label::Name(name) => Value::Text(name.as_str().into()),
+                Label::Bool(yes) => Value::Bool(*yes),
+                Label::Int(n) => Value::Int(*n),
+                Label::Float(x) => Value::Float(*x),
+            };
             match matching(key) {
                 Match::Range(from, to) => {
                     numbers.push((from, to, label.clone()));

@@ -53,6 +53,20 @@ pub struct Time {
     pub millis: i64,
     /// Minutes east of UTC, or None: the device's local time, whichever that is.
     pub offset: Option<i16>,
+    /// What of it the device tells.
+    pub parts: TimeParts,
+}
+
+/// What a device tells of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeParts {
+    /// Day and time of day.
+    #[default]
+    Both,
+    /// The day alone.
+    Day,
+    /// The time of day alone; the day of [`Time`] is 1970-01-01.
+    Clock,
 }
 
 /// Whether a value may be relied on.
@@ -465,10 +479,15 @@ impl fmt::Display for Time {
         let (year, month, day) = civil(days);
         let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
         let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
+        if self.parts != TimeParts::Clock {
+            write!(f, "{year:04}-{month:02}-{day:02}")?;
+        }
+        match self.parts {
+            TimeParts::Day => return Ok(()),
+            TimeParts::Both => f.write_str("T")?,
+            TimeParts::Clock => {}
+        }
+        write!(f, "{hour:02}:{minute:02}:{second:02}")?;
         if milli != 0 {
             write!(f, ".{milli:03}")?;
         }
@@ -575,7 +594,16 @@ mod tests {
 
     #[test]
     fn times_are_iso_8601() {
-        let time = |millis, offset| shown(Value::Time(Time { millis, offset }), None);
+        let time = |millis, offset| {
+            shown(
+                Value::Time(Time {
+                    millis,
+                    offset,
+                    parts: TimeParts::Both,
+                }),
+                None,
+            )
+        };
         assert_eq!(time(0, Some(0)), "1970-01-01T00:00:00Z");
         assert_eq!(time(1_479_063_477_000, Some(60)), "2016-11-13T18:57:57+01:00");
         assert_eq!(time(951_782_400_250, None), "2000-02-29T00:00:00.250");

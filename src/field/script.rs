@@ -4,7 +4,8 @@
 //! steps, its depth and the size of what it makes are bounded. One that fails costs its frame.
 
 use super::record::{Info, Quality, Record, Shape, Value};
-use rhai::{AST, Blob, Dynamic, Engine, EvalAltResult, Scope};
+use rhai::{AST, Blob, Dynamic, Engine, EvalAltResult, Module, Scope};
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,6 +40,13 @@ impl Script {
         engine.register_fn("le", |data: Blob, at: i64, count: i64| {
             number(&data, at, count, true)
         });
+        // A byte of a loop is the same kind of number as any other.
+        let mut module = Module::new();
+        module.set_iter(TypeId::of::<Blob>(), |data: Dynamic| {
+            let bytes = data.into_blob().unwrap_or_default();
+            Box::new(bytes.into_iter().map(|byte| Dynamic::from_int(byte.into())))
+        });
+        engine.register_global_module(module.into());
         engine.disable_symbol("eval");
         engine.on_print(|_| ());
         engine.on_debug(|_, _, _| ());
@@ -169,6 +177,13 @@ mod tests {
             given(text, &[1, 3]).unwrap(),
             "all=[1,3] half=129.5 inner={\"a\":true} n=259 raw=0103 "
         );
+    }
+
+    /// A loop gave bytes of another kind than `data[0]`, which no number was equal to.
+    #[test]
+    fn a_byte_of_a_loop_is_a_number() {
+        let text = "let n = 0; for byte in data { if byte == 0x2c { n += 1; } } #{ n: n }";
+        assert_eq!(given(text, &[0x2c, 1, 0x2c]).unwrap(), "n=2 ");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Times as devices write them: parts in digits, bytes or BCD, or a count since a beginning.
 
 use super::config::{Epoch, Step};
-use super::record::Time;
+use super::record::{Time, TimeParts};
 
 /// A pattern of a time's parts, such as `YYMMDDhhmmss`, `YYYY-MM-DD hh:mm`, `hh:mm:ss.fff`.
 ///
@@ -155,6 +155,8 @@ struct Fields {
     millis: i64,
     half: Option<bool>,
     offset: Option<i16>,
+    /// Whether there was a part of the day, and one of the time of day.
+    told: (bool, bool),
 }
 
 impl Fields {
@@ -167,10 +169,16 @@ impl Fields {
             millis: 0,
             half: None,
             offset,
+            told: (false, false),
         }
     }
 
     fn put(&mut self, part: Part, value: i64, digits: usize) {
+        match part {
+            Part::Century | Part::Year | Part::Month | Part::Day => self.told.0 = true,
+            Part::Hour | Part::Minute | Part::Second | Part::Fraction => self.told.1 = true,
+            Part::Half | Part::Zone | Part::Any => {}
+        }
         match part {
             Part::Century => self.century = Some(value),
             Part::Year => (self.year, self.digits) = (value, digits),
@@ -223,11 +231,17 @@ impl Fields {
             (None, 0..=2) => 1900 + self.year,
             _ => self.year,
         };
-        of_parts(
+        let time = of_parts(
             [year, rest[0], rest[1], rest[2], rest[3], rest[4]],
             self.millis,
             self.offset,
-        )
+        )?;
+        let parts = match self.told {
+            (true, false) => TimeParts::Day,
+            (false, true) => TimeParts::Clock,
+            _ => TimeParts::Both,
+        };
+        Some(Time { parts, ..time })
     }
 }
 
@@ -251,6 +265,7 @@ pub(crate) fn of_parts(parts: [i64; 6], millis: i64, offset: Option<i16>) -> Opt
         millis: (((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000
             + millis,
         offset,
+        parts: TimeParts::Both,
     })
 }
 
@@ -311,6 +326,7 @@ impl Count {
         (millis.abs() < 2.5e14).then(|| Time {
             millis: millis.round() as i64,
             offset: self.offset,
+            parts: TimeParts::Both,
         })
     }
 }
@@ -330,13 +346,13 @@ mod tests {
         for (pattern, from, wanted) in [
             ("YYMMDDhhmmssZ", "161113205757W", "2016-11-13T20:57:57+01:00"),
             ("YYYY-MM-DD hh:mm", "2024-02-29 7:05", "2024-02-29T07:05:00"),
-            ("DD.MM.YY", "01.12.99", "1999-12-01T00:00:00"),
+            ("DD.MM.YY", "01.12.99", "1999-12-01"),
             (
                 "YYYY-MM-DDThh:mm:ss.fffZ",
                 "2024-02-29T07:05:01.25Z",
                 "2024-02-29T07:05:01.250Z",
             ),
-            ("hh:mm:ss PP", "12:10:00 AM", "1970-01-01T00:10:00"),
+            ("hh:mm:ss PP", "12:10:00 AM", "00:10:00"),
             (
                 "YYYYMMDDhhmmssZ",
                 "20240229070501-0330",

@@ -114,6 +114,33 @@ fn letters_of_six_bits() {
     );
 }
 
+/// A meter's exponent by a table, a flag as a letter, a date without a time and a time without a date.
+#[test]
+fn values_may_be_numbers_and_times_may_be_parts() {
+    works(
+        r#"
+        title  = "a multimeter"
+        frame  = { fixed = { length = 18 } }
+        fields = [
+          { name = "exponent", type = "u8", values = { 0x30 = -4, 0x31 = -3, "0x32..0x33" = 0 }, hidden = true },
+          { name = "value", length = 4, type = "decimal", scale = "10 ^ exponent" },
+          { name = "over", type = "text", length = 1, values = { Y = true, N = false } },
+          { name = "shown", value = "if(over, absent, pick(1, 7, value, 9))" },
+          { name = "day", type = "time", time = "YYMMDD" },
+          { name = "at", type = "time", time = "hhmmss" },
+        ]
+        [[example]]
+        name   = "within"
+        wire   = "31 35303030 4e 323031313236 313430353036"
+        values = { value = 5.0, over = false, shown = 5.0, day = "2020-11-26", at = "14:05:06" }
+        [[example]]
+        name   = "over"
+        wire   = "33 35303030 59 323031313236 313430353036"
+        values = { value = 5000, over = true, shown = "absent" }
+        "#,
+    );
+}
+
 #[test]
 fn what_is_computed_may_repeat() {
     works(
