@@ -1,5 +1,6 @@
 //! The field language as a person writes it: what a frame's bytes mean, in words of a data sheet.
 
+use super::cipher::Keys;
 use crate::check::Order as ByteOrder;
 use crate::octets::Octets;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -171,6 +172,8 @@ pub enum Decode {
     Sml,
     /// Wired M-Bus (EN 13757-3) from the control information on, by `r0`, `r1` ... and the names of the header.
     Mbus,
+    /// Notifications of DLMS meters (IEC 62056-5-3), by OBIS code, or by place where there are no codes.
+    Dlms,
     /// A script in Rhai, the last resort: it finds the bytes in `data` and gives a map of names and values.
     Script(String),
 }
@@ -270,8 +273,60 @@ pub enum Unpack {
     JoinBits(u8),
     /// Characters of six bits each, as in AIS sentences, become bytes; the last one is filled with zero bits.
     Sixbit,
+    /// Enciphered bytes become plain, with the device's `keys`: `{ decipher = "dlms" }`. What is not enciphered so, or
+    /// with another key, refuses the frame.
+    Decipher(Decipher),
     /// So many bytes are dropped at the start (positive) or the end (negative).
     Drop(i16),
+}
+
+/// How bytes are enciphered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cipher {
+    /// General-glo-ciphering of DLMS (IEC 62056-5-3): AES in Galois/counter mode.
+    Dlms,
+}
+
+/// How bytes are enciphered, and the keys, which stand elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Cipher")]
+pub struct Decipher {
+    /// How.
+    pub cipher: Cipher,
+    /// The device's keys, once they are known.
+    pub keys: Keys,
+}
+
+impl From<Cipher> for Decipher {
+    fn from(cipher: Cipher) -> Decipher {
+        Decipher {
+            cipher,
+            keys: Keys::default(),
+        }
+    }
+}
+
+impl JsonSchema for Decipher {
+    fn schema_name() -> Cow<'static, str> {
+        Cipher::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Cipher::json_schema(generator)
+    }
+}
+
+impl Unpacks {
+    /// The steps, with the keys that they need.
+    pub(crate) fn keyed(&self, keys: &Keys) -> Vec<Unpack> {
+        let mut steps = self.0.clone();
+        for step in &mut steps {
+            if let Unpack::Decipher(decipher) = step {
+                decipher.keys = keys.clone();
+            }
+        }
+        steps
+    }
 }
 
 /// A byte, and what it stands for.

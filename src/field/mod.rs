@@ -2,8 +2,10 @@
 //!
 //! Nothing is guessed and nothing is lost: what an encoding cannot carry is an error that the caller counts.
 
+pub mod cipher;
 pub mod config;
 pub(crate) mod decode;
+mod dlms;
 mod down;
 pub(crate) mod encode;
 pub(crate) mod expr;

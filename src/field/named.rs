@@ -16,6 +16,7 @@ use sml_rs::parser::complete::{File, MessageBody, parse};
 pub(crate) enum Named {
     Sml,
     Mbus,
+    Dlms,
     #[cfg(feature = "script")]
     Script(super::script::Script),
 }
@@ -25,6 +26,7 @@ impl Named {
         match decode {
             Decode::Sml => Ok(Named::Sml),
             Decode::Mbus => Ok(Named::Mbus),
+            Decode::Dlms => Ok(Named::Dlms),
             #[cfg(feature = "script")]
             Decode::Script(text) => super::script::Script::new(text).map(Named::Script),
             #[cfg(not(feature = "script"))]
@@ -37,6 +39,7 @@ impl Named {
     pub(crate) fn values(&self, bytes: &[u8]) -> Result<Vec<(Info, Value)>, String> {
         match self {
             Named::Sml => sml(bytes),
+            Named::Dlms => super::dlms::values(bytes),
             // The crate computes with a length of 0 as if there were a highest bit, which is an overflow: harmless in
             // a release, a panic where overflows are checked. Neither may cost more than the frame.
             Named::Mbus => std::panic::catch_unwind(|| mbus(bytes))
@@ -121,7 +124,7 @@ fn sml_entry(entry: &ListEntry<'_>, values: &mut Vec<(Info, Value)>) {
     values.push((part("scaler"), Value::Int(scaler.into())));
 }
 
-fn scaled(number: i64, scaler: i8) -> (Value, Value) {
+pub(super) fn scaled(number: i64, scaler: i8) -> (Value, Value) {
     let raw = Value::Int(number);
     let value = match scaler {
         0 => raw.clone(),
@@ -139,7 +142,7 @@ fn scaled(number: i64, scaler: i8) -> (Value, Value) {
 }
 
 /// The units of DLMS (IEC 62056-62, table of physical units) that meters send.
-fn dlms_unit(code: u8) -> Option<&'static str> {
+pub(super) fn dlms_unit(code: u8) -> Option<&'static str> {
     Some(match code {
         4 => "d",
         5 => "h",
@@ -147,9 +150,15 @@ fn dlms_unit(code: u8) -> Option<&'static str> {
         7 => "s",
         8 => "°",
         9 => "°C",
-        13 => "m³",
-        15 => "m³/h",
+        13 | 14 => "m³",
+        15 | 16 => "m³/h",
+        17 | 18 => "m³/d",
         19 => "l",
+        22 => "N",
+        23 => "Pa",
+        24 => "bar",
+        25 => "J",
+        26 => "J/h",
         27 => "W",
         28 => "VA",
         29 => "var",
@@ -159,6 +168,9 @@ fn dlms_unit(code: u8) -> Option<&'static str> {
         33 => "A",
         35 => "V",
         44 => "Hz",
+        52 => "K",
+        56 => "%",
+        57 => "Ah",
         _ => return None,
     })
 }

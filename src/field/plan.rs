@@ -1,5 +1,6 @@
 //! The field language compiled: names are places, texts are parsed, and what can't be is told with its path.
 
+use super::cipher::Keys;
 use super::config::{
     Amount, At, Cases, Decode, Encoding, Factor, Field, Label, Labels, Order, Scalar, Sign, TimeForm, Trim,
     Type, UnknownTag, Unpack, number,
@@ -263,6 +264,7 @@ pub(crate) struct Source<'a> {
     pub(crate) require: &'a [String],
     pub(crate) path: String,
     pub(crate) fields_key: &'static str,
+    pub(crate) keys: &'a Keys,
 }
 
 /// Compiles the fields of a kind of frame.
@@ -270,6 +272,7 @@ pub(crate) fn compile(source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Layou
     let mut compiler = Compiler {
         mistakes,
         levels: Vec::new(),
+        keys: source.keys.clone(),
     };
     compiler.layout(source)
 }
@@ -277,6 +280,7 @@ pub(crate) fn compile(source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Layou
 struct Compiler<'m> {
     mistakes: &'m mut Vec<Mistake>,
     levels: Vec<Level>,
+    keys: Keys,
 }
 
 #[derive(Default)]
@@ -513,7 +517,7 @@ impl Compiler<'_> {
                 length: length.unwrap_or(Length::Rest),
                 until: field.until.clone(),
                 find,
-                unpack: field.unpack.0.clone(),
+                unpack: field.unpack.keyed(&self.keys),
                 condition,
                 repeat: None,
                 required: field.required,
@@ -579,7 +583,7 @@ impl Compiler<'_> {
             length: length.unwrap_or(Length::Rest),
             until: field.until.clone(),
             find,
-            unpack: field.unpack.0.clone(),
+            unpack: field.unpack.keyed(&self.keys),
             condition,
             repeat,
             required: field.required,
@@ -678,6 +682,7 @@ impl Compiler<'_> {
             require: &[],
             path: path.to_owned(),
             fields_key: "fields",
+            keys: &self.keys.clone(),
         });
         (
             self.slot(field, site.loose, path),

@@ -66,7 +66,9 @@ impl Split {
             Decode::Regex(text) => Split::Regex(regex(text)?),
             Decode::Obis => Split::Obis,
             Decode::Json => Split::Json,
-            Decode::Sml | Decode::Mbus | Decode::Script(_) => Split::Named(super::named::Named::new(decode)?),
+            Decode::Sml | Decode::Mbus | Decode::Dlms | Decode::Script(_) => {
+                Split::Named(super::named::Named::new(decode)?)
+            }
         })
     }
 

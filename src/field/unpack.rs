@@ -1,7 +1,8 @@
 //! What lies between the bytes of a frame and those that its fields count: undone on the way up, done again on
 //! the way down.
 
-use super::config::{Escape, Septets, Unpack};
+use super::cipher::decipher;
+use super::config::{Cipher, Decipher, Escape, Septets, Unpack};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXUPPER, HEXUPPER_PERMISSIVE};
 use std::borrow::Cow;
 
@@ -54,6 +55,10 @@ fn undo_one<'a>(step: &Unpack, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
         }),
         Unpack::JoinBits(bits) => join(bytes.iter().copied(), (*bits).into()).into(),
         Unpack::Sixbit => sixbit(&bytes)?.into(),
+        Unpack::Decipher(Decipher {
+            cipher: Cipher::Dlms,
+            keys,
+        }) => decipher(keys, &bytes)?.into(),
         Unpack::Drop(count) => {
             let many = usize::from(count.unsigned_abs());
             let left = bytes.len().checked_sub(many)?;
@@ -97,7 +102,7 @@ pub(crate) fn redo(steps: &[Unpack], mut bytes: Vec<u8>) -> Option<Vec<u8>> {
                 bytes.into_iter().map(back).collect()
             }
             Unpack::JoinBits(bits) => split(&bytes, (*bits).into()),
-            Unpack::Septets(_) | Unpack::Drop(_) | Unpack::Sixbit => return None,
+            Unpack::Septets(_) | Unpack::Drop(_) | Unpack::Sixbit | Unpack::Decipher(_) => return None,
         };
     }
     Some(bytes)

@@ -89,6 +89,10 @@ pub struct Config {
     /// What is published of the frames that arrive. Several entries publish one frame several times.
     #[serde(default)]
     pub publish: Vec<Publish>,
+    /// The keys of a device that enciphers what it says, such as an electricity meter: `keys = { encryption =
+    /// "00112233445566778899aabbccddeeff" }`, as its owner has them from the grid operator. Mind who may read this
+    /// file. Default none.
+    pub keys: Option<field::cipher::Keys>,
     /// Which messages are sent to the device.
     #[serde(default)]
     pub command: Vec<Command>,

@@ -88,6 +88,9 @@ impl Config {
             if let Some(frame) = &self.frame {
                 config.frame = frame.clone();
             }
+            if let Some(keys) = &self.keys {
+                config.keys = keys.clone();
+            }
             if let Some(check) = &self.check {
                 config.check = profile::config::Checks(vec![check.clone()]);
             }

@@ -240,6 +240,7 @@ pub(super) fn compile(config: &Config, char_time: Duration, mistakes: &mut Vec<M
                 fields: &command.fields,
                 require: &[],
                 path: path.clone(),
+                keys: &config.keys,
                 fields_key: "fields",
             },
             mistakes,

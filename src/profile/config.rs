@@ -1,5 +1,6 @@
 //! A device profile as a person writes it: how a kind of device speaks.
 
+use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Field, Order, Unpacks};
 use crate::octets::Octets;
 use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
@@ -40,6 +41,11 @@ pub struct Config {
     pub decode: Option<Decode>,
     /// Expressions that must hold, or the frame is refused; for a device with one kind of frame.
     pub require: Vec<String>,
+    /// Frames that are parts of one message: they are put together before their kind is looked for.
+    pub join: Option<Join>,
+    /// The keys of an enciphered device, for `unpack = { decipher = ... }`. They are mostly said at the port: no two
+    /// devices have the same.
+    pub keys: Keys,
     /// Lines that are gathered into one record.
     pub gather: Option<Gather>,
     /// What the device can be told.
@@ -152,6 +158,26 @@ pub enum Means {
     Ignore,
 }
 
+/// Frames that are parts of one message.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Join {
+    /// Which frames begin a message, by the same conditions as for kinds. Parts of one before, whose end never came,
+    /// are dropped.
+    pub first: When,
+    /// Which frames end a message; one may begin and end it. All frames between belong to it.
+    pub last: When,
+    /// What is undone to each part, such as `{ drop = 9 }` for its header.
+    #[serde(default)]
+    pub unpack: Unpacks,
+    /// What is taken of each part, before `unpack`: what this regular expression finds, its first group, or all.
+    #[serde(default)]
+    pub take: Option<String>,
+    /// The longest message, in bytes. Default 4096.
+    #[serde(default)]
+    pub max: frame::Size,
+}
+
 /// Lines that are gathered into one record.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -219,6 +245,8 @@ pub struct Example {
     pub values: Expected,
     /// How far a number may be off. Default 0.000001.
     pub tolerance: Option<f64>,
+    /// The keys of the device that has sent it, if it is enciphered.
+    pub keys: Option<Keys>,
 }
 
 /// What must come of an example.

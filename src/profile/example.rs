@@ -59,7 +59,9 @@ impl Profile {
             Some(text) => Some(super::example::bytes(text).map_err(whole)?),
             None => None,
         };
-        let tried = self.try_bytes(&wire, request.as_deref());
+        let keyed = example.keys.as_ref().and_then(|keys| self.keyed(keys));
+        let profile = keyed.as_ref().unwrap_or(self);
+        let tried = profile.try_bytes(&wire, request.as_deref());
         tried.compare(example.gives, &example.values, example.tolerance.unwrap_or(1e-6))
     }
 }

@@ -2,7 +2,8 @@
 
 use super::config::Example;
 use super::example::{Failure, bytes, wire};
-use super::{Outcome, Profile};
+use super::join::Joined;
+use super::{Outcome, Profile, Reader, refused};
 use crate::field::decode::Traced;
 use crate::field::record::{Quality, Value};
 use crate::frame::Item;
@@ -20,6 +21,7 @@ impl Profile {
         let mut now = Instant::now();
         decoder.extend(wire, now);
         let (mut at, mut number) = (0, 0);
+        let mut reader = Reader::new(self.clone());
         loop {
             while let Some((branch, item)) = decoder.next_of(self.guard()) {
                 if !out.is_empty() {
@@ -29,7 +31,7 @@ impl Profile {
                     Item::Frame(data) => {
                         number += 1;
                         let data = data.to_vec();
-                        self.explain_frame(number, branch, &data, request, &mut out);
+                        self.explain_frame(number, branch, &data, request, &mut reader, &mut out);
                         at += data.len();
                     }
                     Item::Damaged { why, bytes } => {
@@ -66,9 +68,20 @@ impl Profile {
         branch: usize,
         data: &[u8],
         request: Option<&[u8]>,
+        reader: &mut Reader,
         out: &mut String,
     ) {
-        let (outcome, trace) = self.trace(branch, data, request);
+        let joined = reader.join(branch, data);
+        let (outcome, trace) = match &joined {
+            None => self.trace(branch, data, request),
+            Some(Joined::Part) => (Outcome::Gathered, Vec::new()),
+            Some(Joined::Lost(why)) => (refused(why), Vec::new()),
+            Some(Joined::Whole(whole)) => {
+                let mut trace = Vec::new();
+                let outcome = self.whole(branch, whole, request, Some(&mut trace));
+                (outcome, trace)
+            }
+        };
         let what = match &outcome {
             Outcome::Values(record) => format!("`{}`", record.kind()),
             Outcome::Error(record) => format!("`{}`, an error of the device", record.kind()),
@@ -91,6 +104,10 @@ impl Profile {
             out.push_str("unpacked:\n");
         }
         dump(unpacked.as_deref().unwrap_or(data), out);
+        if let Some(Joined::Whole(whole)) = &joined {
+            out.push_str("with the parts before it:\n");
+            dump(whole, out);
+        }
         if !trace.is_empty() {
             table(&trace, out);
         }

@@ -1,6 +1,7 @@
 //! What is kept between the frames of a port: lines that make one record together.
 
-use super::{Outcome, Profile};
+use super::join::Joined;
+use super::{Outcome, Profile, refused};
 use crate::field::record::{Info, Record, Shape};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ pub struct Reader {
     profile: Profile,
     /// The parts that came, by kind; a later one of a kind takes the place of the one before.
     parts: Vec<Record>,
+    /// The parts of the message that is coming in on each branch.
+    joining: HashMap<usize, Option<Vec<u8>>>,
     /// The shapes of gathered records, by those of their parts.
     shapes: HashMap<Vec<usize>, Arc<Shape>>,
 }
@@ -21,6 +24,7 @@ impl Reader {
         Reader {
             profile,
             parts: Vec::new(),
+            joining: HashMap::new(),
             shapes: HashMap::new(),
         }
     }
@@ -32,7 +36,12 @@ impl Reader {
 
     /// What the data of the next good frame mean.
     pub fn read(&mut self, branch: usize, data: &[u8], request: Option<&[u8]>) -> Outcome {
-        let outcome = self.profile.read(branch, data, request);
+        let outcome = match self.join(branch, data) {
+            None => self.profile.read(branch, data, request),
+            Some(Joined::Part) => Outcome::Gathered,
+            Some(Joined::Whole(whole)) => self.profile.whole(branch, &whole, request, None),
+            Some(Joined::Lost(why)) => refused(why),
+        };
         let Some(gather) = self.profile.gathers() else {
             return outcome;
         };
@@ -61,6 +70,17 @@ impl Reader {
     /// The line was closed, or bytes were lost: what was gathered is no whole any more.
     pub fn reset(&mut self) {
         self.parts.clear();
+        self.joining.clear();
+    }
+
+    /// What a frame is to a message of several; None: the device's messages are frames.
+    pub(super) fn join(&mut self, branch: usize, data: &[u8]) -> Option<Joined> {
+        let joint = self.profile.joint(branch)?;
+        let parts = self.joining.entry(branch).or_default();
+        Some(match self.profile.unpacked(branch, data) {
+            Some(data) => joint.add(parts, &data),
+            None => Joined::Lost("its bytes can't be unpacked"),
+        })
     }
 
     fn together(&mut self, name: &str, parts: Vec<Record>) -> Record {

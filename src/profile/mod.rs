@@ -10,6 +10,7 @@ mod example;
 mod explain;
 mod gather;
 mod guard;
+mod join;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -20,12 +21,15 @@ pub use example::{Failure, Tried};
 pub use gather::Reader;
 pub use guard::Guard;
 
+use crate::field;
+use crate::field::cipher::Keys;
+use crate::field::config::{Order, Unpack};
 use crate::field::decode::{Run, Traced};
 use crate::field::plan::{self, Layout, Mistake, Source};
 use crate::field::record::{Record, Shape};
-use crate::field::{self, config::Order};
 use crate::frame::{Branch, Framing};
 use config::{Kind, Means};
+use join::Joint;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +48,9 @@ struct Inner {
     branches: Vec<Protocol>,
     commands: Vec<Command>,
     gather: Option<config::Gather>,
+    /// What is written, where examples have keys of their own.
+    sources: Vec<Config>,
+    char_time: Duration,
 }
 
 /// A protocol on the line: its door, and its kinds of frame.
@@ -51,6 +58,7 @@ struct Inner {
 struct Protocol {
     guard: Arc<Guard>,
     kinds: Vec<Compiled>,
+    joint: Option<Joint>,
 }
 
 #[derive(Debug)]
@@ -58,7 +66,7 @@ struct Compiled {
     name: Arc<str>,
     test: Test,
     means: Means,
-    unpack: Vec<crate::field::config::Unpack>,
+    unpack: Vec<Unpack>,
     layout: Layout,
 }
 
@@ -98,6 +106,11 @@ impl Profile {
             compile(config, char_time, &mut protocols, &mut mistakes);
             commands.extend(command::compile(config, char_time, &mut mistakes));
         }
+        let mut examples = configs.iter().flat_map(|config| &config.example);
+        let sources = match examples.any(|example| example.keys.is_some()) {
+            true => configs.iter().copied().cloned().collect(),
+            false => Vec::new(),
+        };
         let gather = configs.iter().find_map(|config| config.gather.clone());
         if !mistakes.is_empty() || protocols.is_empty() {
             return Err(mistakes);
@@ -119,6 +132,8 @@ impl Profile {
             branches: protocols.into_iter().map(|(_, protocol)| protocol).collect(),
             commands,
             gather,
+            sources,
+            char_time,
         })))
     }
 
@@ -173,10 +188,41 @@ impl Profile {
                 None => return refused("its bytes can't be unpacked"),
             }
         };
-        let Some(kind) = protocol.kinds.iter().find(|kind| kind.test.fits(data, request)) else {
-            return Outcome::Unknown;
+        self.whole(branch, data, request, trace)
+    }
+
+    /// What unpacked data mean: a frame's, or those of several that were put together.
+    fn whole(
+        &self,
+        branch: usize,
+        data: &[u8],
+        request: Option<&[u8]>,
+        trace: Option<&mut Vec<Traced>>,
+    ) -> Outcome {
+        let kinds = self
+            .0
+            .branches
+            .get(branch)
+            .map_or(&[][..], |protocol| &protocol.kinds);
+        match kinds.iter().find(|kind| kind.test.fits(data, request)) {
+            Some(kind) => kind.read(data, trace),
+            None => Outcome::Unknown,
+        }
+    }
+
+    /// How frames of this branch are put together, if they are parts of something.
+    fn joint(&self, branch: usize) -> Option<&Joint> {
+        self.0.branches.get(branch)?.joint.as_ref()
+    }
+
+    /// The profile with other keys, where its examples have such.
+    fn keyed(&self, keys: &Keys) -> Option<Profile> {
+        let with = |config: &Config| Config {
+            keys: keys.clone(),
+            ..config.clone()
         };
-        kind.read(data, trace)
+        let configs: Vec<Config> = self.0.sources.iter().map(with).collect();
+        Profile::several(&configs.iter().collect::<Vec<_>>(), self.0.char_time).ok()
     }
 
     /// The command of this name.
@@ -229,6 +275,10 @@ impl Profile {
     }
 }
 
+fn enciphered(steps: &[Unpack]) -> bool {
+    steps.iter().any(|step| matches!(step, Unpack::Decipher(_)))
+}
+
 fn refused(why: &str) -> Outcome {
     Outcome::Refused(field::Fault {
         field: String::new(),
@@ -250,6 +300,9 @@ impl Compiled {
                 Some(bytes) => {
                     unpacked = bytes;
                     &unpacked[..]
+                }
+                None if enciphered(&self.unpack) => {
+                    return refused("it can't be deciphered: are `keys` those of this device?");
                 }
                 None => return refused("its bytes can't be unpacked"),
             }
@@ -281,7 +334,7 @@ fn compile(
     let guard = Guard::new(
         &config.check,
         &config.forbid,
-        &config.unpack.0,
+        &config.unpack.keyed(&config.keys),
         &config.data_check,
     );
     let guard = guard.map_err(|(inner, number, error)| {
@@ -347,7 +400,7 @@ fn compile(
         } else {
             format!("kind[{n}]")
         };
-        let compiled = compile_kind(kind, &order, &path, mistakes);
+        let compiled = compile_kind(kind, &order, &config.keys, &path, mistakes);
         match &kind.frame {
             None => main.extend(compiled),
             Some(frame) => {
@@ -365,6 +418,7 @@ fn compile(
                         Protocol {
                             guard: Arc::new(guard),
                             kinds: vec![compiled],
+                            joint: None,
                         },
                     )),
                     (built, guard, _) => {
@@ -381,7 +435,15 @@ fn compile(
     }
     if let (Some(framing), Ok(guard)) = (framing, guard) {
         let guard = Arc::new(guard);
-        let main = (framing, Protocol { guard, kinds: main });
+        let joint = config.join.as_ref().and_then(|join| Joint::new(join, mistakes));
+        let main = (
+            framing,
+            Protocol {
+                guard,
+                kinds: main,
+                joint,
+            },
+        );
         if !main.1.kinds.is_empty() || others.is_empty() {
             protocols.push(main);
         }
@@ -389,7 +451,13 @@ fn compile(
     protocols.extend(others);
 }
 
-fn compile_kind(kind: &Kind, order: &Order, path: &str, mistakes: &mut Vec<Mistake>) -> Option<Compiled> {
+fn compile_kind(
+    kind: &Kind,
+    order: &Order,
+    keys: &Keys,
+    path: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Compiled> {
     let test = match Test::new(&kind.when) {
         Ok(test) => test,
         Err((key, what)) => {
@@ -408,6 +476,7 @@ fn compile_kind(kind: &Kind, order: &Order, path: &str, mistakes: &mut Vec<Mista
             require: &kind.require,
             path: path.to_owned(),
             fields_key: "fields",
+            keys,
         },
         mistakes,
     );
@@ -415,7 +484,7 @@ fn compile_kind(kind: &Kind, order: &Order, path: &str, mistakes: &mut Vec<Mista
         name: kind.name.as_str().into(),
         test,
         means: kind.means,
-        unpack: kind.unpack.0.clone(),
+        unpack: kind.unpack.keyed(keys),
         layout,
     })
 }
