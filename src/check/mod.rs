@@ -35,6 +35,33 @@ pub struct Check {
     code: usize,
 }
 
+/// An algorithm by itself, for those who know where a check stands.
+#[derive(Clone)]
+pub(crate) struct Digest(Algorithm, Arc<Engine>);
+
+impl Digest {
+    pub(crate) fn new(algorithm: Algorithm) -> Digest {
+        Digest(algorithm, Arc::new(Engine::new(algorithm)))
+    }
+
+    /// The value over these bytes: its lowest 64 bits.
+    pub(crate) fn over(&self, bytes: &[u8]) -> u64 {
+        self.1.compute([bytes, &[]]) as u64
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Digest) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The most bytes that a value takes: CRC-82/DARC as hexadecimal digits.
 const MAX_CODE: usize = 22;
 

@@ -66,6 +66,8 @@ struct View<'a> {
     /// Where they begin in the frame's data.
     base: Option<usize>,
     parts: &'a Parts<'a>,
+    /// The first column that counts, for a record that is some of them.
+    first: usize,
 }
 
 /// Where the next field lies: in bits, or in columns.
@@ -139,24 +141,17 @@ impl<'t> Run<'t> {
             .split
             .apart(bytes)
             .map_err(|error| self.fault("", base, error.to_string()))?;
-        let mut level = Level {
-            record: Record::new(layout.shape.clone()),
-            raws: Vec::new(),
-            outer,
-            index,
-        };
-        if layout.raws {
-            level.raws.resize(layout.shape.infos().len(), Value::Absent);
-        }
         let view = View {
             bytes,
             base,
             parts: &parts,
+            first: 0,
         };
+        let mut level = Level::new(layout, outer, index);
         let mut cursor = Cursor::default();
         self.steps(&layout.steps, &view, &mut cursor, &mut level)?;
         for (expr, text) in &layout.require {
-            if !expr.holds(&level.scope(&Value::Absent, cursor, bytes.len())) {
+            if !expr.holds(&level.scope(&Value::Absent, cursor, bytes)) {
                 return Err(self.fault("", base, format!("`{text}` does not hold")));
             }
         }
@@ -164,6 +159,26 @@ impl<'t> Run<'t> {
             collect(&layout.steps, parts, &mut level.record);
         }
         Ok((level.record, cursor.next.div_ceil(8).min(bytes.len())))
+    }
+
+    /// A record that is some of the columns around it, from `first` on; and how many it has taken.
+    fn across(
+        &mut self,
+        layout: &Layout,
+        step: &Step,
+        view: &View<'_>,
+        first: usize,
+        level: &Level<'_>,
+        index: usize,
+    ) -> Result<(Record, usize), Fault> {
+        let scope = level.scope(&Value::Absent, Cursor::default(), view.bytes);
+        let mut inner = Level::new(layout, Some(&scope), index);
+        let view = View { first, ..*view };
+        let mut cursor = Cursor::default();
+        self.path.push(step.name.clone());
+        let read = self.steps(&layout.steps, &view, &mut cursor, &mut inner);
+        self.path.pop();
+        read.map(|()| (inner.record, cursor.next.max(1)))
     }
 
     fn steps(
@@ -182,7 +197,7 @@ impl<'t> Run<'t> {
                 continue;
             }
             if let Some(condition) = &step.condition
-                && !condition.holds(&level.scope(&Value::Absent, *cursor, view.bytes.len()))
+                && !condition.holds(&level.scope(&Value::Absent, *cursor, view.bytes))
             {
                 continue;
             }
@@ -214,7 +229,7 @@ impl<'t> Run<'t> {
         self.spend(step)?;
         match &step.action {
             Action::Compute(read) => {
-                let scope = level.scope(&Value::Absent, *cursor, view.bytes.len());
+                let scope = level.scope(&Value::Absent, *cursor, view.bytes);
                 let value = read
                     .value
                     .as_ref()
@@ -225,13 +240,34 @@ impl<'t> Run<'t> {
             }
             Action::Here(steps) => return self.steps(steps, view, cursor, level),
             Action::Switch(on, choice) => {
-                let value = on.value(&level.scope(&Value::Absent, *cursor, view.bytes.len()));
+                let value = on.value(&level.scope(&Value::Absent, *cursor, view.bytes));
                 return match choose(choice, &value) {
                     Some(steps) => self.steps(steps, view, cursor, level),
                     None => Ok(()),
                 };
             }
             Action::Tags(plan) => return self.tags(plan, step, view, cursor, level),
+            Action::Record(layout) if layout.across => {
+                let first = column(step, view, *cursor, true).unwrap_or(usize::MAX);
+                if first >= columns(view) {
+                    return match step.required {
+                        true => Err(self.fault(&step.name, view.base, "it is missing")),
+                        false => Ok(()),
+                    };
+                }
+                let (record, used) =
+                    self.across(layout, step, view, view.first + first, level, level.index)?;
+                *cursor = Cursor {
+                    last: first,
+                    next: first + used,
+                };
+                if let Some(slot) = step.slot {
+                    level
+                        .record
+                        .set(slot, Value::Record(Box::new(record)), Quality::Good);
+                }
+                return Ok(());
+            }
             Action::Read(_) | Action::Skip | Action::Record(_) | Action::Inline(..) => {}
         }
         let got = self.fetch(step, view, cursor, level)?;
@@ -262,6 +298,7 @@ impl<'t> Run<'t> {
                     bytes: &piece.bytes,
                     base: piece.at,
                     parts: &parts,
+                    first: 0,
                 };
                 let mut within = Cursor::default();
                 self.steps(steps, &inner, &mut within, level)?;
@@ -291,7 +328,7 @@ impl<'t> Run<'t> {
         level: &Level<'_>,
         index: usize,
     ) -> Result<Record, Fault> {
-        let scope = level.scope(&Value::Absent, *cursor, view.bytes.len());
+        let scope = level.scope(&Value::Absent, *cursor, view.bytes);
         self.path.push(step.name.clone());
         let read = self.layout(layout, &piece.bytes, piece.at, Some(&scope), index);
         self.path.pop();
@@ -312,7 +349,7 @@ impl<'t> Run<'t> {
             Times::Fixed(n) => Some(*n),
             Times::Rest => None,
             Times::Computed(expr) => {
-                let n = expr.amount(&level.scope(&Value::Absent, *cursor, view.bytes.len()));
+                let n = expr.amount(&level.scope(&Value::Absent, *cursor, view.bytes));
                 let n = n.and_then(|n| usize::try_from(n).ok());
                 let n =
                     n.ok_or_else(|| self.fault(&step.name, view.base, "`repeat` gives no number of times"))?;
@@ -346,7 +383,7 @@ impl<'t> Run<'t> {
                 self.spend(step)?;
                 let scope = Scope {
                     index: n,
-                    ..level.scope(&Value::Absent, *cursor, view.bytes.len())
+                    ..level.scope(&Value::Absent, *cursor, view.bytes)
                 };
                 let value = match &read.value {
                     Some(expr) => expr.value(&scope),
@@ -357,9 +394,29 @@ impl<'t> Run<'t> {
                 worse(&mut quality, one);
                 all.push(value);
             }
+        } else if let Action::Record(layout) = &step.action
+            && layout.across
+        {
+            let end = columns(view);
+            while most.is_none_or(|n| all.len() < n) && all.len() < REPEAT_MAX {
+                let first = column(step, view, *cursor, all.is_empty()).unwrap_or(usize::MAX);
+                if first >= end {
+                    break;
+                }
+                self.spend(step)?;
+                self.path.push(all.len().to_string().into());
+                let read = self.across(layout, step, view, view.first + first, level, all.len());
+                self.path.pop();
+                let (record, used) = read?;
+                *cursor = Cursor {
+                    last: first,
+                    next: first + used,
+                };
+                all.push(Value::Record(Box::new(record)));
+            }
         } else {
             let end = match view.parts {
-                Parts::Columns(columns) => columns.len(),
+                Parts::Columns(_) => columns(view),
                 _ => 8 * view.bytes.len(),
             };
             while most.is_none_or(|n| all.len() < n) && all.len() < REPEAT_MAX {
@@ -429,7 +486,7 @@ impl<'t> Run<'t> {
             None | Some(Times::Rest) => REPEAT_MAX,
             Some(Times::Fixed(n)) => *n,
             Some(Times::Computed(expr)) => expr
-                .amount(&level.scope(&Value::Absent, *cursor, view.bytes.len()))
+                .amount(&level.scope(&Value::Absent, *cursor, view.bytes))
                 .and_then(|n| usize::try_from(n).ok())
                 .unwrap_or(0),
         };
@@ -470,6 +527,7 @@ impl<'t> Run<'t> {
                                 bytes: item,
                                 base: view.base.map(|base| base + begin),
                                 parts: &Parts::Binary,
+                                first: 0,
                             };
                             self.steps(steps, &inner, &mut Cursor::default(), level)?;
                         }
@@ -500,6 +558,7 @@ impl<'t> Run<'t> {
                         bytes: view.bytes.get(after..).unwrap_or_default(),
                         base: view.base.map(|base| base + after),
                         parts: &Parts::Binary,
+                        first: 0,
                     };
                     let mut within = Cursor::default();
                     self.steps(steps, &inner, &mut within, level)?;
@@ -574,7 +633,7 @@ impl<'t> Run<'t> {
                 8 * at.ok_or_else(|| self.fault(&step.name, view.base, "the frame is too short for it"))?
             }
             Place::Computed(expr) => {
-                let at = expr.amount(&level.scope(&Value::Absent, *cursor, len));
+                let at = expr.amount(&level.scope(&Value::Absent, *cursor, view.bytes));
                 let at = at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at <= len);
                 8 * at.ok_or_else(|| self.fault(&step.name, view.base, "its place lies outside the frame"))?
             }
@@ -654,7 +713,7 @@ impl<'t> Run<'t> {
             Length::Bits(bits) => i64::try_from(bits / 8).unwrap_or(i64::MAX),
             Length::Bytes(n) => i64::from(*n),
             Length::Computed(expr) => expr
-                .amount(&level.scope(&Value::Absent, cursor, bytes.len()))
+                .amount(&level.scope(&Value::Absent, cursor, bytes))
                 .ok_or_else(|| self.fault(&step.name, None, "`length` gives no number of bytes"))?,
             Length::Rest => return Ok(None),
         };
@@ -676,14 +735,9 @@ impl<'t> Run<'t> {
     ) -> Result<Got<'v>, Fault> {
         let bytes: Cow<'v, [u8]> = match (view.parts, &step.at) {
             (Parts::Columns(columns), place) if step.find.is_none() || !matches!(place, Place::Next) => {
-                let number = match place {
-                    Place::Offset(n) if first && *n < 0 => {
-                        columns.len().checked_sub(n.unsigned_abs() as usize)
-                    }
-                    Place::Offset(n) if first => Some(*n as usize),
-                    _ => Some(cursor.next),
-                };
-                let Some((number, column)) = number.and_then(|n| Some((n, columns.get(n)?))) else {
+                let number = column(step, view, *cursor, first);
+                let found = number.and_then(|n| Some((n, columns.get(view.first.checked_add(n)?)?)));
+                let Some((number, column)) = found else {
                     return Ok(Got::Missing);
                 };
                 (cursor.last, cursor.next) = (number, number + 1);
@@ -718,10 +772,25 @@ impl<'t> Run<'t> {
                 }
             }
             (Parts::Values(values), Place::Key(key)) => {
-                return Ok(match values.iter().find(|(info, _)| *info.name == **key) {
-                    Some((_, value)) => Got::Value(value.clone()),
-                    None => Got::Missing,
-                });
+                let Some((info, value)) = values.iter().find(|(info, _)| *info.name == **key) else {
+                    return Ok(Got::Missing);
+                };
+                let taken_apart = match &step.action {
+                    Action::Read(read) => {
+                        !matches!(read.how, How::Auto | How::Bytes | How::Text | How::TimeText(..))
+                    }
+                    _ => true,
+                };
+                match value {
+                    Value::Bytes(bytes) if taken_apart => Cow::Owned(bytes.to_vec()),
+                    Value::Text(text) if taken_apart => Cow::Owned(text.as_bytes().to_vec()),
+                    value => {
+                        return Ok(Got::Value(match self.shift(step, level, info.unit.as_deref()) {
+                            0 => value.clone(),
+                            tens => number::shifted(value.clone(), tens),
+                        }));
+                    }
+                }
             }
             _ => Cow::Borrowed(view.bytes),
         };
@@ -784,8 +853,16 @@ impl<'t> Run<'t> {
     ) -> Result<(Value, Value, Quality, Option<Piece<'v>>), Fault> {
         let (number, piece) = match got {
             Got::Bytes(piece) => {
-                let number =
+                let mut number =
                     number_of(read, &piece, keyed).map_err(|why| self.fault(&step.name, piece.at, why))?;
+                if let (Parts::Pairs(pairs), Place::Key(key)) = (view.parts, &step.at) {
+                    let unit = pairs
+                        .iter()
+                        .rev()
+                        .find(|(known, _)| known.strip_suffix("/unit") == Some(key));
+                    let unit = unit.and_then(|(_, unit)| std::str::from_utf8(unit).ok());
+                    number = number::shifted(number, self.shift(step, level, unit));
+                }
                 (number, Some(piece))
             }
             Got::Value(value) => (
@@ -794,9 +871,25 @@ impl<'t> Run<'t> {
             ),
             Got::Missing => return Ok((Value::Absent, Value::Absent, Quality::Absent, None)),
         };
-        let scope = level.scope(&Value::Absent, cursor, view.bytes.len());
+        let scope = level.scope(&Value::Absent, cursor, view.bytes);
         let (value, raw, quality) = self.meaning(read, number, step, &scope)?;
         Ok((value, raw, quality, piece))
+    }
+
+    /// How many powers of ten lie between the unit that the device has sent and the field's: what was sent in Wh is
+    /// not published in kWh as it is. A field that scales says so itself.
+    fn shift(&self, step: &Step, level: &Level<'_>, sent: Option<&str>) -> i32 {
+        let Action::Read(read) = &step.action else {
+            return 0;
+        };
+        let plain = read.factor.is_none()
+            && read.value.is_none()
+            && read.scale.as_ref().is_none_or(super::number::Scale::is_plain);
+        let info = step.slot.and_then(|slot| level.record.shape().infos().get(slot));
+        match (sent, info.and_then(|info| info.unit.as_deref())) {
+            (Some(sent), Some(meant)) if plain && sent != meant => super::unit::between(sent, meant),
+            _ => 0,
+        }
     }
 
     /// From the number that was read to the value that is meant.
@@ -994,7 +1087,20 @@ fn quick(
 }
 
 impl<'a> Level<'a> {
-    fn scope<'s>(&'s self, own: &'s Value, cursor: Cursor, length: usize) -> Scope<'s> {
+    fn new(layout: &Layout, outer: Option<&'a Scope<'a>>, index: usize) -> Level<'a> {
+        let mut raws = Vec::new();
+        if layout.raws {
+            raws.resize(layout.shape.infos().len(), Value::Absent);
+        }
+        Level {
+            record: Record::new(layout.shape.clone()),
+            raws,
+            outer,
+            index,
+        }
+    }
+
+    fn scope<'s>(&'s self, own: &'s Value, cursor: Cursor, bytes: &'s [u8]) -> Scope<'s> {
         Scope {
             record: &self.record,
             raws: &self.raws,
@@ -1002,7 +1108,8 @@ impl<'a> Level<'a> {
             own,
             next: cursor.next / 8,
             last: cursor.last / 8,
-            length,
+            length: bytes.len(),
+            bytes,
             index: self.index,
         }
     }
@@ -1011,6 +1118,23 @@ impl<'a> Level<'a> {
 fn worse(quality: &mut Quality, one: Quality) {
     if one == Quality::OutOfRange {
         *quality = one;
+    }
+}
+
+/// How many columns there are, from the first that counts.
+fn columns(view: &View<'_>) -> usize {
+    match view.parts {
+        Parts::Columns(columns) => columns.len().saturating_sub(view.first),
+        _ => 0,
+    }
+}
+
+/// The column that a field is in; those after the first of several follow each other.
+fn column(step: &Step, view: &View<'_>, cursor: Cursor, first: bool) -> Option<usize> {
+    match step.at {
+        Place::Offset(n) if first && n < 0 => columns(view).checked_sub(n.unsigned_abs() as usize),
+        Place::Offset(n) if first => usize::try_from(n).ok(),
+        _ => Some(cursor.next),
     }
 }
 

@@ -197,6 +197,7 @@ impl Writer<'_> {
             next: self.next / 8,
             last: 0,
             length: self.length,
+            bytes: &self.bytes,
             index: 0,
         }
     }

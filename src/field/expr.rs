@@ -4,8 +4,9 @@
 //! has no loops and no side effects; its cost is bounded by its text. What has no value (an absent field, a
 //! division by zero, a number asked of a text) makes the whole absent.
 
-use super::record::{Record, Value};
+use super::record::{Record, Shape, Value};
 use super::time;
+use crate::check::{Algorithm, Digest};
 use std::sync::Arc;
 
 /// The longest text of an expression.
@@ -28,6 +29,10 @@ enum Node {
     Binary(Op, Box<Node>, Box<Node>),
     If(Box<[Node; 3]>),
     Call(Call, Vec<Node>),
+    /// A value in a record or a list.
+    Inside(Box<Node>, Arc<str>),
+    /// The check over so many bytes from a place on.
+    Check(Digest, Box<[Node; 2]>),
 }
 
 /// A field: how many records further out, and where.
@@ -110,9 +115,10 @@ enum Call {
     Chars,
     Gray,
     Pick,
+    Byte,
 }
 
-const CALLS: [(&str, Call, usize, usize); 33] = [
+const CALLS: [(&str, Call, usize, usize); 34] = [
     ("abs", Call::Abs, 1, 1),
     ("min", Call::Min, 1, 16),
     ("max", Call::Max, 1, 16),
@@ -146,12 +152,13 @@ const CALLS: [(&str, Call, usize, usize); 33] = [
     ("chars", Call::Chars, 1, 1),
     ("gray", Call::Gray, 1, 1),
     ("pick", Call::Pick, 2, 64),
+    ("byte", Call::Byte, 1, 1),
 ];
 
 /// Every function's name, for the reference page's test.
 #[cfg(test)]
 pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
-    CALLS.iter().map(|(name, ..)| *name).chain(["if"])
+    CALLS.iter().map(|(name, ..)| *name).chain(["if", "check"])
 }
 
 /// What an expression is evaluated against.
@@ -168,6 +175,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) next: usize,
     pub(crate) last: usize,
     pub(crate) length: usize,
+    /// What is being taken apart.
+    pub(crate) bytes: &'a [u8],
     pub(crate) index: usize,
 }
 
@@ -175,6 +184,8 @@ pub(crate) struct Scope<'a> {
 pub(crate) trait Names {
     /// The field of this name that has been read by then.
     fn var(&self, name: &str) -> Option<Var>;
+    /// What a record at this place holds, if it is one, or a list of such.
+    fn inside(&self, var: Var) -> Option<Arc<Shape>>;
     /// Every name, for a message about one that is not there.
     fn known(&self) -> Vec<String>;
 }
@@ -207,6 +218,22 @@ impl Expr {
     /// Whether it holds: a number other than 0, true, a text that is not empty.
     pub(crate) fn holds(&self, scope: &Scope<'_>) -> bool {
         truth(&self.0.value(scope)) == Some(true)
+    }
+
+    /// Whether it asks for what was read at the field's own place.
+    pub(crate) fn has_own(&self) -> bool {
+        fn look(node: &Node) -> bool {
+            match node {
+                Node::Own(own) => *own == Own::X,
+                Node::Const(_) | Node::Var(_) => false,
+                Node::Not(a) | Node::Negate(a) | Node::Complement(a) | Node::Inside(a, _) => look(a),
+                Node::Binary(_, a, b) => look(a) || look(b),
+                Node::If(parts) => parts.iter().any(look),
+                Node::Check(_, place) => place.iter().any(look),
+                Node::Call(_, arguments) => arguments.iter().any(look),
+            }
+        }
+        look(&self.0)
     }
 
     /// Its value as a number of bytes or times.
@@ -272,7 +299,30 @@ impl Node {
                 None => Value::Absent,
             },
             Node::Call(call, arguments) => call.value(arguments, scope),
+            Node::Inside(node, name) => inside(node.value(scope), name),
+            Node::Check(digest, place) => {
+                let [from, count] = &**place;
+                let number = |node: &Node| usize::try_from(integer(&node.value(scope))?).ok();
+                let bytes = number(from).zip(number(count));
+                let bytes = bytes.and_then(|(from, count)| scope.bytes.get(from..from.checked_add(count)?));
+                bytes.map_or(Value::Absent, |bytes| super::number::unsigned(digest.over(bytes)))
+            }
         }
+    }
+}
+
+/// The value of this name or number; of a list's records, a list of their values.
+fn inside(value: Value, name: &str) -> Value {
+    match value {
+        Value::Record(record) => record
+            .get(name)
+            .map_or(Value::Absent, |entry| entry.value.clone()),
+        Value::List(mut values) => match name.parse::<usize>() {
+            Ok(n) if n < values.len() => values.swap_remove(n),
+            Ok(_) => Value::Absent,
+            Err(_) => Value::List(values.into_iter().map(|value| inside(value, name)).collect()),
+        },
+        _ => Value::Absent,
     }
 }
 
@@ -381,6 +431,10 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Text(a), Value::Text(b)) => a == b,
         (Value::Int(a), Value::Int(b)) => a == b,
         (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        // Bytes are shown, and compared, as hexadecimal digits.
+        (Value::Bytes(bytes), Value::Text(text)) | (Value::Text(text), Value::Bytes(bytes)) => {
+            data_encoding::HEXLOWER.encode(bytes).eq_ignore_ascii_case(text)
+        }
         _ => a.number().zip(b.number()).is_some_and(|(a, b)| a == b),
     }
 }
@@ -513,6 +567,17 @@ impl Call {
                     .fold(gray as u64, |plain, half| plain ^ plain >> half);
                 super::number::unsigned(plain)
             }),
+            Call::Byte => {
+                let at = integer(&first).and_then(|at| match at {
+                    0.. => usize::try_from(at).ok(),
+                    _ => scope
+                        .bytes
+                        .len()
+                        .checked_sub(usize::try_from(at.unsigned_abs()).ok()?),
+                });
+                let byte = at.and_then(|at| scope.bytes.get(at));
+                byte.map_or(Value::Absent, |byte| Value::Int((*byte).into()))
+            }
             Call::Pick => {
                 let n = integer(&first).and_then(|n| usize::try_from(n).ok());
                 let node = n.and_then(|n| arguments.get(n.checked_add(1)?));
@@ -700,7 +765,11 @@ impl Parser<'_> {
             };
             let text = &inner[..end];
             let node = match first {
-                '`' => self.named(text)?,
+                '`' => {
+                    let name = text.to_owned();
+                    self.at += end + 2;
+                    return self.path(&name);
+                }
                 _ => Node::Const(Value::Text(Arc::from(text))),
             };
             self.at += end + 2;
@@ -723,7 +792,7 @@ impl Parser<'_> {
             return match name.as_str() {
                 "true" => Ok(Node::Const(Value::Bool(true))),
                 "false" => Ok(Node::Const(Value::Bool(false))),
-                _ => self.named(&name),
+                _ => self.path(&name),
             };
         }
         Err(format!("`{rest}` is not expected here"))
@@ -749,6 +818,37 @@ impl Parser<'_> {
         };
         self.at += end;
         Ok(Node::Const(value))
+    }
+
+    /// A field, and what lies in it: `phase.voltage`, `cells.0`, `modules.voltage`.
+    fn path(&mut self, name: &str) -> Result<Node, String> {
+        let mut node = self.named(name)?;
+        let mut shape = match node {
+            Node::Var(var) => self.names.inside(var),
+            _ => None,
+        };
+        while let Some(rest) = self.rest().strip_prefix('.') {
+            let end = rest
+                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len());
+            let part = &rest[..end];
+            if part.is_empty() {
+                break;
+            }
+            if part.parse::<usize>().is_err()
+                && let Some(shape) = shape.take()
+                && shape.place(part).is_none()
+            {
+                let known = shape.infos().iter().map(|info| &*info.name);
+                return Err(match crate::config::nearest(part, known) {
+                    Some(near) => format!("`{name}` has no `{part}`; did you mean `{near}`?"),
+                    None => format!("`{name}` has no `{part}`"),
+                });
+            }
+            node = Node::Inside(Box::new(node), part.into());
+            self.at += 1 + end;
+        }
+        Ok(node)
     }
 
     fn named(&self, name: &str) -> Result<Node, String> {
@@ -788,6 +888,9 @@ impl Parser<'_> {
                 }
             }
         }
+        if name == "check" {
+            return check(arguments);
+        }
         if name == "if" {
             let parts: [Node; 3] = arguments
                 .try_into()
@@ -816,6 +919,27 @@ impl Parser<'_> {
     }
 }
 
+fn check(arguments: Vec<Node>) -> Result<Node, String> {
+    let mut arguments = arguments.into_iter();
+    let parts = [
+        arguments.next(),
+        arguments.next(),
+        arguments.next(),
+        arguments.next(),
+    ];
+    let [
+        Some(Node::Const(Value::Text(name))),
+        Some(from),
+        Some(count),
+        None,
+    ] = parts
+    else {
+        return Err("`check` has three parts: check('CRC-16/MODBUS', from, count)".into());
+    };
+    let algorithm = Algorithm::parse(&name).map_err(|unknown| unknown.to_string())?;
+    Ok(Node::Check(Digest::new(algorithm), Box::new([from, count])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -829,6 +953,9 @@ mod tests {
                 .iter()
                 .position(|known| *known == name)?;
             Some(Var { depth: 0, place })
+        }
+        fn inside(&self, _: Var) -> Option<Arc<Shape>> {
+            None
         }
         fn known(&self) -> Vec<String> {
             vec!["cells".into()]
@@ -850,6 +977,7 @@ mod tests {
             next: 0,
             last: 0,
             length: 9,
+            bytes: b"123456789",
             index: 0,
         };
         Expr::parse(text, &Few).unwrap().value(&scope)
@@ -869,6 +997,9 @@ mod tests {
             ("a & 0x3 == 3", Value::Bool(true)),
             ("a == 7 and not (b > 3)", Value::Bool(true)),
             ("bits(0xff) % 2", Value::Int(0)),
+            ("check('CRC-16/MODBUS', 0, length)", Value::Int(0x4b37)),
+            ("check('CRC-16/MODBUS', 5, 5)", Value::Absent),
+            ("byte(-1) - byte(0)", Value::Int(8)),
             ("sum(cells)", Value::Int(8)),
             ("max(cells) - min(cells)", Value::Int(2)),
             ("average(cells, 1)", Value::Int(3)),

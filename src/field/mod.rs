@@ -17,6 +17,7 @@ pub mod record;
 mod script;
 mod split;
 mod time;
+mod unit;
 pub(crate) mod unpack;
 mod up;
 

@@ -105,6 +105,36 @@ pub(crate) fn decimal(text: &[u8], point: u8) -> Option<Value> {
         .then_some(Value::Float(if negative { -number } else { number }))
 }
 
+/// The number times a power of ten; exact where it can be. What is no number stays.
+pub(crate) fn shifted(value: Value, tens: i32) -> Value {
+    let fixed = match value {
+        _ if tens == 0 => return value,
+        Value::Int(digits) => Fixed { digits, decimals: 0 },
+        Value::Fixed(fixed) => fixed,
+        ref other => {
+            return match other.number() {
+                Some(x) => Value::Float(tidy(x * 10f64.powi(tens))),
+                None => value,
+            };
+        }
+    };
+    let decimals = i32::from(fixed.decimals) - tens;
+    match u8::try_from(decimals) {
+        Ok(0) => Value::Int(fixed.digits),
+        Ok(decimals @ 1..=18) => Value::Fixed(Fixed {
+            digits: fixed.digits,
+            decimals,
+        }),
+        _ => {
+            let more = usize::try_from(-decimals).ok().and_then(|more| TENS.get(more));
+            match more.and_then(|more| fixed.digits.checked_mul(*more)) {
+                Some(digits) => Value::Int(digits),
+                None => Value::Float(fixed.float() * 10f64.powi(tens)),
+            }
+        }
+    }
+}
+
 /// Digits to a base; blanks around them are allowed.
 pub(crate) fn digits(text: &[u8], base: u8) -> Option<u64> {
     let mut number = 0u64;
@@ -180,6 +210,11 @@ impl Scale {
             exact,
             decimals,
         }
+    }
+
+    /// Whether it leaves numbers as they are, but for rounding.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.bias == 0.0 && self.scale == 1.0 && self.offset == 0.0
     }
 
     /// How many decimals an exact value has by itself.

@@ -38,6 +38,8 @@ pub(crate) struct Layout {
     pub(crate) collect: bool,
     /// Whether the numbers behind names are kept for expressions.
     pub(crate) raws: bool,
+    /// Whether it is some of the columns around it.
+    pub(crate) across: bool,
 }
 
 /// One thing to do with the bytes.
@@ -289,6 +291,8 @@ struct Level {
     /// Whether a value of this name may be missing, so that another may take its place.
     loose: Vec<bool>,
     raws: bool,
+    /// What the records among the values hold, by their place.
+    shapes: Vec<(usize, Arc<Shape>)>,
 }
 
 impl Names for Vec<Level> {
@@ -297,6 +301,11 @@ impl Names for Vec<Level> {
             let place = level.infos.iter().position(|info| &*info.name == name)?;
             Some(Var { depth, place })
         })
+    }
+    fn inside(&self, var: Var) -> Option<Arc<Shape>> {
+        let level = self.iter().rev().nth(var.depth)?;
+        let (_, shape) = level.shapes.iter().find(|(slot, _)| *slot == var.place)?;
+        Some(shape.clone())
     }
     fn known(&self) -> Vec<String> {
         self.iter()
@@ -325,6 +334,10 @@ impl Compiler<'_> {
             self.wrong(format!("{}.decode", source.path), what);
             Split::Binary
         });
+        self.layout_of(source, split)
+    }
+
+    fn layout_of(&mut self, source: &Source<'_>, split: Split) -> Layout {
         self.levels.push(Level::default());
         let site = Site {
             split: &split,
@@ -351,6 +364,7 @@ impl Compiler<'_> {
             steps,
             require,
             raws: level.raws,
+            across: false,
         }
     }
 
@@ -374,6 +388,13 @@ impl Compiler<'_> {
 
     fn maybe(&mut self, text: Option<&String>, path: &str, key: &str) -> Option<Expr> {
         text.and_then(|text| self.expr(text, &format!("{path}.{key}")))
+    }
+
+    /// The value at this place is a record, or a list of such.
+    fn inside(&mut self, slot: Option<usize>, shape: Arc<Shape>) {
+        if let (Some(level), Some(slot)) = (self.levels.last_mut(), slot) {
+            level.shapes.push((slot, shape));
+        }
     }
 
     /// A place for a value of this name.
@@ -526,11 +547,27 @@ impl Compiler<'_> {
             });
         } else {
             let computed = field.value.is_some() && field.kind.is_none() && !placed;
+            let own = field
+                .value
+                .as_ref()
+                .and_then(|text| Expr::parse(text, &self.levels).ok());
+            let own = computed && own.is_some_and(|expr| expr.has_own());
+            // With keys, what was read at the field's name.
+            let computed = computed && !(own && site.split.keyed());
+            if own && computed {
+                self.wrong(
+                    format!("{path}.value"),
+                    "`x` is what was read at the field's own place, and this one has none: give it `at` or `type`",
+                );
+            }
             let read = self.read(field, site, computed, path)?;
             if length.is_none() {
                 length = own_length(field, &read);
             }
             let slot = self.slot(field, loose, path);
+            if let Naming::Flags(shape, _) = &read.names {
+                self.inside(slot, shape.clone());
+            }
             match (computed, field.kind) {
                 (true, _) => (slot, Action::Compute(Box::new(read))),
                 (false, Some(Type::Skip)) => (None, Action::Skip),
@@ -673,7 +710,23 @@ impl Compiler<'_> {
             self.wrong(path, "fields within a field need its `name`, or `inline = true`");
         }
         let decode = field.decode.clone().unwrap_or_default();
-        let layout = self.layout(&Source {
+        // Fields of columns that say nothing else are so many columns.
+        let across = match site.split {
+            Split::Columns(columns)
+                if field.decode.is_none()
+                    && field.length.is_none()
+                    && field.until.is_none()
+                    && field.find.is_none()
+                    && field.unpack.0.is_empty() =>
+            {
+                Some(Split::Columns(super::config::Columns {
+                    header: Vec::new(),
+                    ..columns.clone()
+                }))
+            }
+            _ => None,
+        };
+        let source = Source {
             kind: field.name.as_deref().unwrap_or_default(),
             decode: &decode,
             order: field.order.as_ref().unwrap_or(site.order),
@@ -683,11 +736,17 @@ impl Compiler<'_> {
             path: path.to_owned(),
             fields_key: "fields",
             keys: &self.keys.clone(),
-        });
-        (
-            self.slot(field, site.loose, path),
-            Action::Record(Box::new(layout)),
-        )
+        };
+        let layout = match across {
+            Some(split) => Layout {
+                across: true,
+                ..self.layout_of(&source, split)
+            },
+            None => self.layout(&source),
+        };
+        let slot = self.slot(field, site.loose, path);
+        self.inside(slot, layout.shape.clone());
+        (slot, Action::Record(Box::new(layout)))
     }
 
     fn choice(&mut self, cases: &Cases, site: Site<'_>, path: &str) -> Choice {

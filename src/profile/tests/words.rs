@@ -141,6 +141,138 @@ fn values_may_be_numbers_and_times_may_be_parts() {
     );
 }
 
+/// PJLink says of each lamp two words: a record takes as many columns as it has fields.
+#[test]
+fn a_record_takes_several_columns() {
+    works(
+        r#"
+        title  = "lamps"
+        decode = { columns = { separator = " ", squeeze = true } }
+        fields = [
+          { name = "what", at = 0 },
+          { name = "lamps", repeat = "rest", fields = [
+            { name = "hours", type = "decimal", unit = "h" },
+            { name = "on", type = "bool" },
+          ] },
+          { name = "hours", value = "sum(lamps.hours)" },
+          { name = "second", value = "lamps.1.hours" },
+        ]
+        [[example]]
+        name   = "two lamps, and half of a third"
+        text   = "LAMP 120 1 80 0 7\n"
+        values = { "lamps.0.hours" = 120, "lamps.0.on" = true, "lamps.1.on" = false, "lamps.2.hours" = 7, hours = 207, second = 80 }
+        "#,
+    );
+    works(
+        r#"
+        title  = "satellites"
+        decode = { columns = {} }
+        fields = [
+          { name = "first", at = 1, fields = [
+            { name = "prn", at = 0, type = "decimal" },
+            { name = "snr", at = 2, type = "decimal" },
+          ] },
+          { name = "after", type = "decimal" },
+          { name = "pair", at = 4, repeat = 1, fields = [{ name = "last", at = -1, type = "decimal" }] },
+        ]
+        [[example]]
+        name   = "places within a record"
+        text   = "x,5,,41,9,8\n"
+        values = { "first.prn" = 5, "first.snr" = 41, after = 9, "pair.0.last" = 8 }
+        "#,
+    );
+    refused(
+        "title = 'x'\nfields = [{ name = 'a', fields = [{ name = 'volt', type = 'u8' }] }, { name = 'b', value = 'a.vlot' }]",
+        "did you mean `volt`",
+    );
+    refused(
+        "title = 'x'\nfields = [{ name = 'a', value = 'x + 1' }]",
+        "give it `at` or `type`",
+    );
+}
+
+/// An eBUS slave's answer has its own check behind its own length.
+#[test]
+fn a_check_may_stand_where_a_length_says() {
+    works(
+        r#"
+        title   = "two checks"
+        frame   = { fixed = { length = 6 } }
+        require = ["check('sum8', at, count + 1) == byte(at + count + 1)"]
+        fields  = [
+          { name = "at", type = "u8" },
+          { name = "count", at = "at", type = "u8" },
+        ]
+        [[example]]
+        name   = "good"
+        wire   = "02ff 02 0102 05"
+        values = { count = 2 }
+        [[example]]
+        name   = "wrong"
+        wire   = "02ff 02 0102 06"
+        gives  = "refused"
+        "#,
+    );
+}
+
+/// A Sagemcom meter sends Wh where others send kWh: the number is never published with the other's unit.
+#[test]
+fn units_are_made_the_fields_own() {
+    works(
+        r#"
+        title  = "a meter"
+        frame  = { start-end = { start = "/", end = "!", strip = false } }
+        decode = "obis"
+        fields = [
+          { name = "import", at = "1-0:1.8.1", type = "decimal", unit = "kWh" },
+          { name = "power", at = "1-0:1.7.0", type = "decimal", unit = "W" },
+          { name = "gas", at = "0-1:24.2.1", type = "decimal", unit = "m³" },
+        ]
+        [[example]]
+        name   = "Wh and kW"
+        text   = "/x\r\n1-0:1.8.1(005017120*Wh)\r\n1-0:1.7.0(01.250*kW)\r\n0-1:24.2.1(12.5*m3)\r\n!"
+        values = { import = 5017.12, power = 1250, gas = 12.5 }
+        "#,
+    );
+}
+
+/// With keys the place is the field's name, also of what an expression makes of it; bytes of a script are bytes.
+#[test]
+fn what_was_read_by_name() {
+    works(
+        r#"
+        title  = "pairs"
+        decode = { pairs = { separator = " " } }
+        fields = [{ name = "t", type = "decimal", hidden = true }, { name = "id", value = "hex(x)" }]
+        [[example]]
+        name   = "digits"
+        text   = "t=5 id=ff\n"
+        values = { id = 255 }
+        "#,
+    );
+}
+
+#[cfg(feature = "script")]
+#[test]
+fn bytes_of_a_script_are_taken_apart() {
+    works(
+        r##"
+        title  = "a script"
+        frame  = { fixed = { length = 3 } }
+        decode = { script = "#{ b: data }" }
+        fields = [
+          { name = "p", at = "b", fields = [{ name = "one", type = "u8" }, { name = "two", type = "u16" }] },
+          { name = "all", at = "b", type = "u24" },
+          { name = "same", at = "b", type = "bytes", value = "x == '010203'" },
+        ]
+        [[example]]
+        name   = "three bytes"
+        wire   = "010203"
+        values = { "p.one" = 1, "p.two" = 0x0203, all = 0x010203, same = true }
+        "##,
+    );
+}
+
 #[test]
 fn what_is_computed_may_repeat() {
     works(
