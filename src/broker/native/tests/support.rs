@@ -214,7 +214,8 @@ fn show(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "the end".into();
     }
-    format!("{bytes:02x?} \"{}\"", bytes.escape_ascii())
+    let head = &bytes[..bytes.len().min(80)];
+    format!("{head:02x?} \"{}\" ({} bytes)", head.escape_ascii(), bytes.len())
 }
 
 /// A CONNECT (section 3.1).
