@@ -121,6 +121,21 @@ async fn wildcards_stand_for_levels_and_not_for_what_begins_with_a_dollar() {
             }
             reader.quiet().await;
         }
+        // The same holds for what is retained.
+        for topic in ["a/b", "$dollar/b"] {
+            writer.publishes(0x31, topic, 0, b"kept").await;
+        }
+        writer.quiet().await;
+        for (filter, topic) in [("#", "a/b"), ("+/b", "a/b"), ("$dollar/+", "$dollar/b")] {
+            let mut reader = broker.client(level, "r").await;
+            reader.subscribes(filter, 0, 0).await;
+            reader.hears(0x31, topic, 0, b"kept").await;
+            reader.quiet().await;
+        }
+        for topic in ["a/b", "$dollar/b"] {
+            writer.publishes(0x31, topic, 0, b"").await;
+        }
+        writer.quiet().await;
     }
 }
 

@@ -87,12 +87,15 @@ async fn a_client_that_is_replaced_by_a_clean_start_leaves_its_will() {
     let broker = Broker::start().await;
     for level in BOTH {
         let mut heir = heir(&broker, level).await;
-        let hello = Hello::new(level, "c").will(0, &[], "w/a", b"gone");
-        let _first = broker.join(&hello, false).await;
-        let mut second = broker.client(level, "c").await;
-        heir.hears(0x30, "w/a", 0, b"gone").await;
-        second.quiet().await;
-        heir.quiet().await;
+        // Whether the old session would have stayed or not: it ends.
+        for hello in [Hello::new(level, "c"), Hello::staying(level, "c")] {
+            let hello = hello.will(0, &[], "w/a", b"gone");
+            let _first = broker.join(&hello, false).await;
+            let mut second = broker.client(level, "c").await;
+            heir.hears(0x30, "w/a", 0, b"gone").await;
+            second.quiet().await;
+            heir.quiet().await;
+        }
     }
 }
 
