@@ -36,21 +36,6 @@ pub(super) fn map(own: &Table, key: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The devices that have cases here, with their profiles.
-pub(super) fn names() -> Vec<(String, PathBuf)> {
-    let entries = std::fs::read_dir(root().join("config/devices")).unwrap();
-    let mut names: Vec<(String, PathBuf)> = entries
-        .filter_map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_name()?.to_str()?.strip_suffix(".toml")?.to_owned();
-            let there = root().join(format!("tests/corpus-devices/{name}.toml")).exists();
-            there.then_some((name, path))
-        })
-        .collect();
-    names.sort();
-    names
-}
-
 /// The cases of a device.
 pub(super) fn cases(name: &str) -> Vec<Value> {
     let table = table(&root().join(format!("tests/corpus-devices/{name}.toml")));

@@ -1,6 +1,8 @@
-//! One bit of a good frame is turned on the line: what a check covers never gives another value.
+//! One bit of a good frame is turned on the line: what a check covers never gives another value. The frames are those
+//! of the cases, and the examples of every profile.
 
-use super::corpus::{bytes, cases, names};
+use super::super::config::{Config, Gives};
+use super::corpus::{bytes, cases, root};
 use crate::config::device;
 use crate::profile::{Profile, Tried};
 use std::fmt::Write as _;
@@ -24,16 +26,57 @@ struct Uncovered {
     bits: usize,
 }
 
-fn flips(profile: &Profile, name: &str, uncovered: &Uncovered, failures: &mut String) -> usize {
-    let mut count = 0;
-    for case in cases(name) {
-        if case["outcome"].as_str() != Some("accept") {
-            continue;
+/// A good frame, and the request to which it is the reply.
+struct Good {
+    id: String,
+    wire: Vec<u8>,
+    request: Option<Vec<u8>>,
+}
+
+/// The good frames that are known of a device.
+fn frames(name: &str, config: &Config) -> Vec<Good> {
+    let mut frames = Vec::new();
+    if root().join(format!("tests/corpus-devices/{name}.toml")).exists() {
+        for case in cases(name) {
+            let wire = bytes(case.get("wire_hex")).filter(|_| case["outcome"].as_str() == Some("accept"));
+            frames.extend(wire.map(|wire| Good {
+                id: case["id"].to_string(),
+                wire,
+                request: bytes(case.get("request_hex")),
+            }));
         }
-        let Some(mut wire) = bytes(case.get("wire_hex")) else {
-            continue;
-        };
-        let request = bytes(case.get("request_hex"));
+    }
+    let good = config
+        .example
+        .iter()
+        .filter(|example| example.gives == Gives::Values);
+    frames.extend(good.map(|example| {
+        Good {
+            id: example.name.clone(),
+            wire: super::super::example::wire(example).unwrap(),
+            request: example
+                .request
+                .as_ref()
+                .map(|text| super::super::example::bytes(text).unwrap()),
+        }
+    }));
+    frames
+}
+
+fn flips(
+    profile: &Profile,
+    name: &str,
+    frames: Vec<Good>,
+    uncovered: &Uncovered,
+    failures: &mut String,
+) -> usize {
+    let mut count = 0;
+    for Good {
+        id,
+        mut wire,
+        request,
+    } in frames
+    {
         let good = shown(&profile.try_bytes(&wire, request.as_deref()));
         for bit in 0..8 * wire.len() {
             let open = uncovered.mark == Some(wire[bit / 8])
@@ -47,7 +90,6 @@ fn flips(profile: &Profile, name: &str, uncovered: &Uncovered, failures: &mut St
             wire[bit / 8] ^= 1 << (bit % 8);
             count += 1;
             if let Some(wrong) = got.iter().find(|record| !good.contains(record)) {
-                let id = case["id"].as_str().unwrap_or_default();
                 let _ = writeln!(
                     failures,
                     "{name}: {id}: bit {} of byte {}: {wrong}",
@@ -64,7 +106,9 @@ fn flips(profile: &Profile, name: &str, uncovered: &Uncovered, failures: &mut St
 fn a_turned_bit_gives_no_other_value() {
     let only = std::env::var("DEVICE").ok();
     let (mut failures, mut count) = (String::new(), 0);
-    for (name, path) in names() {
+    for entry in std::fs::read_dir(root().join("config/devices")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         if only.as_deref().is_some_and(|only| only != name) {
             continue;
         }
@@ -103,7 +147,9 @@ fn a_turned_bit_gives_no_other_value() {
                 8
             },
         };
-        count += flips(&read.profile, &name, &uncovered, &mut failures);
+        let frames = frames(&name, config);
+        assert!(!frames.is_empty(), "{name} has no good frame");
+        count += flips(&read.profile, &name, frames, &uncovered, &mut failures);
     }
     assert!(count > 0);
     assert!(failures.is_empty(), "of {count} turned bits:\n{failures}");
