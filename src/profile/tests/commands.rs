@@ -19,6 +19,61 @@ fn frame(device: &str, command: &str, payload: &str) -> Vec<u8> {
 fn commands_give_the_requests_that_devices_know() {
     let cases = [
         (
+            "mitsubishi-cn105",
+            "ask",
+            r#"{"what": "settings"}"#,
+            "fc42013010020000000000000000000000000000007b",
+        ),
+        (
+            "daly-bms",
+            "ask",
+            r#"{"what": "pack"}"#,
+            "a540900800000000000000007d",
+        ),
+        (
+            "nova-sds011",
+            "sleep",
+            r#"{"state": "sleep"}"#,
+            "aab406010000000000000000000000ffff05ab",
+        ),
+        ("hlk-ld2410", "configure", "", "fdfcfbfa0400ff00010004030201"),
+        ("hlk-ld2410", "engineering", "", "fdfcfbfa0200620004030201"),
+        (
+            "pelco-d",
+            "move",
+            r#"{"address": 1, "direction": "up", "pan": 0, "tilt": 32}"#,
+            "ff010008002029",
+        ),
+        ("tuya-mcu", "heartbeat", "", "55aa00000000ff"),
+        (
+            "tuya-mcu",
+            "switch",
+            r#"{"id": 1, "on": true}"#,
+            "55aa0006000501010001010e",
+        ),
+        (
+            "irobot-roomba-stream",
+            "stream",
+            r#"{"first": 29, "second": 13}"#,
+            "94021d0d",
+        ),
+        ("dsc-it100", "poll", "", "30303039300d0a"),
+        ("elk-m1", "zones", "", "30367a73303034440d0a"),
+        ("visca-camera", "power", r#"{"power": "on"}"#, "8101040002ff"),
+        (
+            "pjlink-projector",
+            "power",
+            r#"{"power": "on"}"#,
+            "2531504f575220310d",
+        ),
+        (
+            "midi",
+            "control",
+            r#"{"channel": 1, "control": 7, "value": 100}"#,
+            "b00764",
+        ),
+        ("and-scale", "ask", "", "510d0a"),
+        (
             "dlt645-2007",
             "read",
             r#"{"address": "398192000337", "di": "00010000"}"#,

@@ -4,14 +4,15 @@ use crate::config::device;
 use crate::profile::Profile;
 use proptest::prelude::*;
 use std::path::Path;
+use std::sync::LazyLock;
 
-fn profiles() -> Vec<Profile> {
+static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/devices");
     let entries = std::fs::read_dir(folder).unwrap();
     entries
         .filter_map(|entry| Some(device::read(&entry.ok()?.path()).ok()?.profile))
         .collect()
-}
+});
 
 /// A profile that has something of everything, most of it told by the frame itself.
 const WILD: &str = r#"
@@ -48,8 +49,7 @@ const WILD: &str = r#"
 proptest! {
     #[test]
     fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..120), n in 0usize..1000) {
-        let profiles = profiles();
-        let profile = &profiles[n % profiles.len()];
+        let profile = &PROFILES[n % PROFILES.len()];
         for branch in 0..2 {
             let _ = profile.trace(branch, &bytes, Some(&bytes));
         }
