@@ -1,6 +1,7 @@
 //! A device profile as a person writes it: how a kind of device speaks.
 
 use crate::field::cipher::Keys;
+use super::asked::{Bus, Poll, Session};
 use crate::field::config::{Decode, Field, Order, Unpacks};
 use crate::octets::Octets;
 use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
@@ -52,6 +53,12 @@ pub struct Config {
     pub command: Vec<Command>,
     /// How what is sent to the device is framed, where that differs from what it sends.
     pub request: Option<Request>,
+    /// How the device shares its line, where it speaks only when asked.
+    pub bus: Bus,
+    /// What the device is asked for, again and again.
+    pub poll: Vec<Poll>,
+    /// What it wants before it can be asked.
+    pub session: Option<Session>,
     /// Frames with the values that they must give: `mqttyd check` tries them.
     pub example: Vec<Example>,
 }
@@ -224,6 +231,10 @@ pub struct Command {
     pub order: Option<Order>,
     /// Whether the bytes are the whole frame already: neither framing nor check is added. Default false.
     pub bare: bool,
+    /// The kinds of frame that answer it. Default: any kind that fits, the request being known.
+    pub reply: Vec<String>,
+    /// Whether the device never answers it. Default false.
+    pub silent: bool,
 }
 
 /// A frame and what it must give.

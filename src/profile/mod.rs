@@ -4,6 +4,7 @@
 //! profile's framing and pass its [`Guard`]; [`Profile::read`] tells of which kind a frame is and gives its values.
 //! Nothing here knows of files, ports or topics.
 
+pub mod asked;
 mod command;
 pub mod config;
 mod example;
