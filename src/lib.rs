@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map: which room is for what, and which may know which.
 
 pub mod broker;
+mod bus;
 pub mod causes;
 pub mod check;
 pub mod cli;

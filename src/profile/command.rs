@@ -1,7 +1,9 @@
 //! What a device can be told: a name and parameters become the bytes of a frame.
 
 use super::Guard;
-use super::config::{Checks, Config, Forbid};
+use super::asked::Address;
+use super::config::{self, Checks, Config, Forbid};
+use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Order};
 use crate::field::encode::{self, ParameterError};
 use crate::field::plan::{self, Layout, Mistake, Source};
@@ -19,7 +21,14 @@ pub struct Command {
     body: Body,
     layout: Layout,
     framing: Option<(Framing, Arc<Guard>)>,
+    /// The kinds of frame that answer it; none: any.
+    reply: Vec<String>,
+    /// Whether the device never answers it.
+    silent: bool,
 }
+
+/// The parameter that a port fills with its device's address.
+const ADDRESS: &str = "address";
 
 #[derive(Debug)]
 enum Body {
@@ -82,10 +91,43 @@ impl Command {
         }
     }
 
+    /// The kinds of frame that answer it; none: any.
+    pub fn reply(&self) -> &[String] {
+        &self.reply
+    }
+
+    /// Whether the device never answers it.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// The bytes for the line, framed and with their check, for a payload such as `{"fan": 3}`; where there is
     /// only one parameter, its value alone will do.
     pub fn frame(&self, payload: &[u8]) -> Result<Vec<u8>, CommandError> {
-        let given = encode::given(&self.parameters(), payload)?;
+        self.frame_to(payload, None)
+    }
+
+    /// The same, to the device of this address.
+    pub fn frame_to(&self, payload: &[u8], address: Option<&Address>) -> Result<Vec<u8>, CommandError> {
+        self.with(encode::given(&self.open(address), payload)?, address)
+    }
+
+    /// What a payload gives, by name.
+    pub fn given(&self, payload: &[u8], address: Option<&Address>) -> serde_json::Map<String, Json> {
+        encode::given(&self.open(address), payload).unwrap_or_default()
+    }
+
+    /// The bytes for the line for these parameters, to the device of this address.
+    pub fn with(
+        &self,
+        mut given: serde_json::Map<String, Json>,
+        address: Option<&Address>,
+    ) -> Result<Vec<u8>, CommandError> {
+        if let Some(address) = address
+            && self.parameters().contains(&ADDRESS)
+        {
+            given.insert(ADDRESS.to_owned(), address.json());
+        }
         let data = match &self.body {
             Body::Bytes(bytes) => bytes.clone(),
             Body::Fields => encode::encode(&self.layout, &given)?,
@@ -98,6 +140,13 @@ impl Command {
         let mut frame = Vec::with_capacity(data.len() + 16);
         framing.encode(&data, &**guard, &mut frame)?;
         Ok(frame)
+    }
+
+    /// The parameters that are still to be given.
+    fn open(&self, address: Option<&Address>) -> Vec<&str> {
+        let mut names = self.parameters();
+        names.retain(|name| address.is_none() || *name != ADDRESS);
+        names
     }
 
     fn text(
@@ -180,85 +229,122 @@ impl Format {
     }
 }
 
+/// What every command of a profile has in common.
+pub(super) struct Common {
+    order: Order,
+    keys: Keys,
+    framing: Option<(Framing, Arc<Guard>)>,
+}
+
+impl Common {
+    pub(super) fn new(config: &Config, char_time: Duration, mistakes: &mut Vec<Mistake>) -> Common {
+        let request = config.request.clone().unwrap_or_default();
+        let mut wrong = |path: String, what: String| mistakes.push(Mistake { path, what });
+        let frame = request.frame.as_ref().unwrap_or(&config.frame);
+        let framing = frame
+            .build(char_time)
+            .map_err(|error| wrong("request.frame".into(), error.to_string()));
+        let checks: &Checks = request.check.as_ref().unwrap_or(&config.check);
+        let steps = request.unpack.as_ref().unwrap_or(&config.unpack);
+        let guard = Guard::new(checks, &Forbid::default(), &steps.0, &config.data_check);
+        let guard = guard.map_err(|(_, _, error)| wrong("request.check".into(), error.to_string()));
+        let framing = framing
+            .ok()
+            .zip(guard.ok())
+            .map(|(framing, guard)| (framing, Arc::new(guard)));
+        Common {
+            order: config.order.clone().unwrap_or(Order::Big),
+            keys: config.keys.clone(),
+            framing,
+        }
+    }
+}
+
 /// Compiles the commands of a profile.
-pub(super) fn compile(config: &Config, char_time: Duration, mistakes: &mut Vec<Mistake>) -> Vec<Command> {
-    let order = config.order.clone().unwrap_or(Order::Big);
-    let request = config.request.clone().unwrap_or_default();
-    let mut wrong = |path: String, what: String| mistakes.push(Mistake { path, what });
-    let frame = request.frame.as_ref().unwrap_or(&config.frame);
-    let framing = frame
-        .build(char_time)
-        .map_err(|error| wrong("request.frame".into(), error.to_string()));
-    let checks: &Checks = request.check.as_ref().unwrap_or(&config.check);
-    let steps = request.unpack.as_ref().unwrap_or(&config.unpack);
-    let guard = Guard::new(checks, &Forbid::default(), &steps.0, &config.data_check);
-    let guard = guard.map_err(|(_, _, error)| wrong("request.check".into(), error.to_string()));
-    let framing = framing
-        .ok()
-        .zip(guard.ok())
-        .map(|(framing, guard)| (framing, Arc::new(guard)));
+pub(super) fn compile(config: &Config, common: &Common, mistakes: &mut Vec<Mistake>) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (n, command) in config.command.iter().enumerate() {
         let path = format!("command[{n}]");
-        let mut wrong = |key: &str, what: String| {
-            mistakes.push(Mistake {
-                path: format!("{path}{key}"),
-                what,
-            })
-        };
         if command.name.is_empty() {
-            wrong("", "`name` is missing".into());
-        }
-        if commands.iter().any(|known| *known.name == *command.name) {
-            wrong(".name", format!("there is a command `{}` already", command.name));
-        }
-        let body = match (&command.bytes, &command.text) {
-            (Some(bytes), None) if command.fields.is_empty() => Body::Bytes(bytes.to_vec()),
-            (None, Some(text)) => match pieces(text) {
-                Ok(pieces) => Body::Text(pieces),
-                Err(what) => {
-                    wrong(".text", what);
-                    continue;
-                }
-            },
-            (None, None) if !command.fields.is_empty() => Body::Fields,
-            _ => {
-                wrong(
-                    "",
-                    "a command has `bytes`, `text` or `fields` (with `text` they describe its parameters)"
-                        .into(),
-                );
-                continue;
-            }
-        };
-        let layout = plan::compile(
-            &Source {
-                kind: &command.name,
-                decode: &Decode::Binary,
-                order: command.order.as_ref().unwrap_or(&order),
-                collect: None,
-                fields: &command.fields,
-                require: &[],
-                path: path.clone(),
-                keys: &config.keys,
-                fields_key: "fields",
-            },
-            mistakes,
-        );
-        if let Some((field, what)) = encode::unwritable(&layout) {
             mistakes.push(Mistake {
-                path: format!("{path}.fields"),
-                what: format!("`{field}`: {what}"),
+                path: path.clone(),
+                what: "`name` is missing".into(),
             });
         }
-        commands.push(Command {
-            name: command.name.as_str().into(),
-            body,
-            layout,
-            framing: if command.bare { None } else { framing.clone() },
-        });
+        if commands.iter().any(|known| *known.name == *command.name) {
+            mistakes.push(Mistake {
+                path: format!("{path}.name"),
+                what: format!("there is a command `{}` already", command.name),
+            });
+        }
+        commands.extend(compile_one(command, &path, common, mistakes));
     }
     commands
+}
+
+/// Compiles what is sent, a command or the like, that stands at this path.
+pub(super) fn compile_one(
+    command: &config::Command,
+    path: &str,
+    common: &Common,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Command> {
+    let mut wrong = |key: &str, what: String| {
+        mistakes.push(Mistake {
+            path: format!("{path}{key}"),
+            what,
+        });
+    };
+    let body = match (&command.bytes, &command.text) {
+        (Some(bytes), None) if command.fields.is_empty() => Body::Bytes(bytes.to_vec()),
+        (None, Some(text)) => match pieces(text) {
+            Ok(pieces) => Body::Text(pieces),
+            Err(what) => {
+                wrong(".text", what);
+                return None;
+            }
+        },
+        (None, None) if !command.fields.is_empty() => Body::Fields,
+        _ => {
+            wrong(
+                "",
+                "a command has `bytes`, `text` or `fields` (with `text` they describe its parameters)".into(),
+            );
+            return None;
+        }
+    };
+    let layout = plan::compile(
+        &Source {
+            kind: &command.name,
+            decode: &Decode::Binary,
+            order: command.order.as_ref().unwrap_or(&common.order),
+            collect: None,
+            fields: &command.fields,
+            require: &[],
+            path: path.to_owned(),
+            keys: &common.keys,
+            fields_key: "fields",
+        },
+        mistakes,
+    );
+    if let Some((field, what)) = encode::unwritable(&layout) {
+        mistakes.push(Mistake {
+            path: format!("{path}.fields"),
+            what: format!("`{field}`: {what}"),
+        });
+    }
+    Some(Command {
+        name: command.name.as_str().into(),
+        body,
+        layout,
+        framing: if command.bare {
+            None
+        } else {
+            common.framing.clone()
+        },
+        reply: command.reply.clone(),
+        silent: command.silent,
+    })
 }
 
 fn pieces(text: &str) -> Result<Vec<Piece>, String> {

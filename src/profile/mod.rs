@@ -4,6 +4,7 @@
 //! profile's framing and pass its [`Guard`]; [`Profile::read`] tells of which kind a frame is and gives its values.
 //! Nothing here knows of files, ports or topics.
 
+mod ask;
 pub mod asked;
 mod command;
 pub mod config;
@@ -48,6 +49,9 @@ struct Inner {
     /// One for each protocol on the line.
     branches: Vec<Protocol>,
     commands: Vec<Command>,
+    /// What is asked in place, in polls and sessions, by the path there.
+    asks: Vec<Command>,
+    whose: Option<ask::Whose>,
     gather: Option<config::Gather>,
     /// What is written, where examples have keys of their own.
     sources: Vec<Config>,
@@ -103,9 +107,21 @@ impl Profile {
         let mut mistakes = Vec::new();
         let mut protocols = Vec::new();
         let mut commands = Vec::new();
+        let (mut asks, mut whose) = (Vec::new(), None);
         for config in configs {
             compile(config, char_time, &mut protocols, &mut mistakes);
-            commands.extend(command::compile(config, char_time, &mut mistakes));
+            let common = command::Common::new(config, char_time, &mut mistakes);
+            commands.extend(command::compile(config, &common, &mut mistakes));
+            if configs.len() == 1 {
+                asks = ask::compile(config, &common, &mut mistakes);
+                whose = ask::Whose::compile(config, &mut mistakes);
+            } else if !config.poll.is_empty() {
+                let what = "it has polls: give its port a `[[port.device]]` for each device".to_owned();
+                mistakes.push(Mistake {
+                    path: "poll".into(),
+                    what,
+                });
+            }
         }
         let mut examples = configs.iter().flat_map(|config| &config.example);
         let sources = match examples.any(|example| example.keys.is_some()) {
@@ -132,6 +148,8 @@ impl Profile {
             guard,
             branches: protocols.into_iter().map(|(_, protocol)| protocol).collect(),
             commands,
+            asks,
+            whose,
             gather,
             sources,
             char_time,
@@ -231,6 +249,24 @@ impl Profile {
         self.0.commands.iter().find(|command| command.name() == name)
     }
 
+    /// What is asked in place at this path: `poll[0]`, `session.step[1]`.
+    pub(crate) fn ask(&self, path: &str) -> Option<&Command> {
+        self.0.asks.iter().find(|ask| ask.name() == path)
+    }
+
+    /// Whether a frame's data, read as this outcome, say that they are of the device of this address; `None` where
+    /// they don't say whose they are.
+    pub(crate) fn is_of(
+        &self,
+        branch: usize,
+        data: &[u8],
+        outcome: &Outcome,
+        address: &asked::Address,
+    ) -> Option<bool> {
+        let whose = self.0.whose.as_ref()?;
+        whose.is_of(self.unpacked(branch, data).as_deref()?, outcome, address)
+    }
+
     /// Every command.
     pub fn commands(&self) -> &[Command] {
         &self.0.commands
@@ -278,6 +314,16 @@ impl Profile {
 
 fn enciphered(steps: &[Unpack]) -> bool {
     steps.iter().any(|step| matches!(step, Unpack::Decipher(_)))
+}
+
+/// The bytes of an example as they come from the line.
+pub(crate) fn example_wire(example: &config::Example) -> Option<Vec<u8>> {
+    example::wire(example).ok()
+}
+
+/// Hexadecimal digits as bytes; blanks are ignored.
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
+    example::bytes(text).ok()
 }
 
 fn refused(why: &str) -> Outcome {

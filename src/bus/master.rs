@@ -1,0 +1,617 @@
+//! The master of the line: one transaction after the other, each with its silence, its echo, its reply, its end.
+
+use super::device::{Device, Pause, Reply};
+use super::echo::{Echo, Left};
+use super::health::Health;
+use super::job::{Job, Phase};
+use super::order::{Order, Orders, Out, Policy};
+use super::plan::Meter;
+use super::schedule::Schedule;
+use super::{Fault, Happened, Heard, Life};
+use crate::frame::{Decoder, Item};
+use crate::profile::Reader;
+use crate::profile::asked;
+use serde::Serialize;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A line that is never silent is waited for so long; then the request goes out all the same.
+const BABBLE: Duration = Duration::from_secs(1);
+/// The pause within a reply that is not its end yet, at least: adapters deliver in pieces.
+const GAP: Duration = Duration::from_millis(20);
+/// A pause that a reply tells is no longer than that.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// What has happened is taken after each call; what nobody takes is bounded all the same.
+const HAPPENED: usize = 4096;
+
+/// What the line should do now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<'a> {
+    /// Write these bytes, the rest of one frame.
+    Write(&'a [u8]),
+    /// Set this speed; what was written is on the wire.
+    Baud(u32),
+    /// Nothing, until the deadline or until something comes.
+    Idle,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Counts {
+    /// Requests written, each try counted.
+    pub(crate) requests: u64,
+    /// Replies that were recognised, refusals among them.
+    pub(crate) answers: u64,
+    /// Replies in which a device says no.
+    pub(crate) refusals: u64,
+    /// Requests without a reply in time.
+    pub(crate) timeouts: u64,
+    /// Requests that were sent again.
+    pub(crate) retries: u64,
+    /// Frames that came too late.
+    pub(crate) late: u64,
+    /// Frames of another device than the one that was asked.
+    pub(crate) foreign: u64,
+    /// Frames that nobody had asked for.
+    pub(crate) strays: u64,
+    /// Requests that met with something else on the line.
+    pub(crate) collisions: u64,
+    /// Bytes that were thrown away before a request.
+    pub(crate) noise: u64,
+    /// Polls left out because there was no time for them.
+    pub(crate) skipped: u64,
+    /// Sessions that were opened.
+    pub(crate) sessions: u64,
+}
+
+/// A device and what is known of it.
+pub(super) struct Unit {
+    pub(super) device: Device,
+    pub(super) reader: Reader,
+    pub(super) decoder: Decoder,
+    pub(super) health: Health,
+    pub(super) open: bool,
+    pub(super) used: Instant,
+    /// Until then replies to what was asked before may still come, and nothing else is asked.
+    pub(super) settle: Option<Instant>,
+    /// How many.
+    pub(super) owed: u32,
+    /// Joined polls that the device has refused: their parts are asked for.
+    pub(super) split: BTreeSet<usize>,
+    /// Parts that it does not have.
+    pub(super) gone: BTreeSet<(usize, usize)>,
+}
+
+/// Where the transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Nothing,
+    /// It waits for its turn since then.
+    Silence {
+        since: Instant,
+    },
+    Writing {
+        at: usize,
+        since: Instant,
+    },
+    Awaiting {
+        wire: Instant,
+        deadline: Instant,
+    },
+    Pausing {
+        until: Instant,
+    },
+}
+
+/// What was asked last without a reply.
+pub(super) struct Before {
+    pub(super) device: usize,
+    pub(super) request: Arc<[u8]>,
+}
+
+/// The master of one line.
+pub(crate) struct Bus {
+    pub(super) units: Vec<Unit>,
+    base_baud: u32,
+    baud: u32,
+    base_char: Duration,
+    pub(super) want_baud: Option<u32>,
+    pub(super) schedule: Schedule,
+    pub(super) orders: Orders,
+    pub(super) echo: Echo,
+    echo_mode: asked::Echo,
+    pub(super) job: Option<Job>,
+    /// A poll that is to be tried again, behind a command that waits.
+    pub(super) aside: Option<Job>,
+    /// The parts of a poll that are still to be asked for.
+    pub(super) follow: VecDeque<Job>,
+    pub(super) doing: Doing,
+    /// When the last byte was on the line.
+    pub(super) last: Instant,
+    last_device: Option<usize>,
+    /// The line is left alone until then.
+    pub(super) quiet: Option<Instant>,
+    pub(super) request: Arc<[u8]>,
+    pub(super) before: Option<Before>,
+    pub(super) happened: VecDeque<Happened>,
+    pub(super) counts: Counts,
+    pub(super) meter: Meter,
+    /// When the request that is at work began.
+    began: Option<Instant>,
+}
+
+impl Bus {
+    /// The master of a line of this speed, whose character takes `char_time`, for these devices and for command
+    /// entries of these policies.
+    pub(crate) fn new(
+        devices: Vec<Device>,
+        policies: Vec<Policy>,
+        baud: u32,
+        char_time: Duration,
+        now: Instant,
+    ) -> Bus {
+        let polls = devices.iter().enumerate().flat_map(|(d, device)| {
+            let polls = device.polls.iter().enumerate();
+            polls.map(move |(p, poll)| (d, p, poll.every)).collect::<Vec<_>>()
+        });
+        let schedule = Schedule::new(polls, now);
+        // One that says yes or no knows it of the line.
+        let says = devices.iter().map(|device| device.rules.echo);
+        let echo_mode = says.into_iter().find(|echo| *echo != asked::Echo::Auto);
+        let echo_mode = echo_mode.unwrap_or_default();
+        let unit = |device: Device| Unit {
+            reader: Reader::new(device.profile.clone()),
+            decoder: device.profile.framing().decoder(),
+            device,
+            health: Health::new(),
+            open: false,
+            used: now,
+            settle: None,
+            owed: 0,
+            split: BTreeSet::new(),
+            gone: BTreeSet::new(),
+        };
+        Bus {
+            units: devices.into_iter().map(unit).collect(),
+            base_baud: baud,
+            baud,
+            base_char: char_time,
+            want_baud: None,
+            schedule,
+            orders: Orders::new(policies),
+            echo: Echo::new(echo_mode),
+            echo_mode,
+            job: None,
+            aside: None,
+            follow: VecDeque::new(),
+            doing: Doing::Nothing,
+            last: now,
+            last_device: None,
+            quiet: None,
+            request: [].into(),
+            before: None,
+            happened: VecDeque::new(),
+            counts: Counts::default(),
+            meter: Meter::default(),
+            began: None,
+        }
+    }
+
+    /// The port was opened: everything is asked for anew.
+    pub(crate) fn opened(&mut self, now: Instant) {
+        self.schedule.restart(now);
+        self.echo = Echo::new(self.echo_mode);
+        self.baud = self.base_baud;
+        self.want_baud = None;
+        self.last = now;
+        self.last_device = None;
+        self.quiet = None;
+        for unit in &mut self.units {
+            unit.health = Health::new();
+            unit.split.clear();
+            unit.gone.clear();
+            unit.settle = None;
+        }
+    }
+
+    /// The port is gone.
+    pub(crate) fn closed(&mut self, now: Instant) {
+        let jobs = [self.job.take(), self.aside.take()];
+        for job in jobs.into_iter().flatten() {
+            self.cut_off(job);
+        }
+        self.follow.clear();
+        self.doing = Doing::Nothing;
+        self.before = None;
+        for number in 0..self.units.len() {
+            let unit = &mut self.units[number];
+            unit.open = false;
+            unit.settle = None;
+            unit.decoder.reset();
+            unit.reader.reset();
+            if unit.health.state() != super::State::Offline {
+                unit.health = Health::new();
+            }
+            let _ = unit.health.failed(now);
+            let polls: Vec<Arc<str>> = unit.device.polls.iter().map(|poll| poll.name.clone()).collect();
+            self.tell(Happened::Device {
+                device: number,
+                change: super::Change::Went,
+                why: Some(Fault::Gone),
+            });
+            for poll in polls {
+                let (device, why) = (number, Fault::Gone);
+                self.tell(Happened::Unread { device, poll, why });
+            }
+        }
+    }
+
+    /// Takes a command. What becomes of it is told as its life.
+    pub(crate) fn push(&mut self, order: Order) {
+        if let Some((order, why)) = self.orders.push(order) {
+            let life = Life::Dropped(match why {
+                Out::Full => "queue-full",
+                Out::Replaced => "replaced",
+            });
+            let ticket = order.ticket;
+            self.tell(Happened::Command { ticket, life });
+        }
+    }
+
+    /// Takes a command out of the queue: the gateway stops, or its port.
+    pub(crate) fn refuse(&mut self) -> Option<Order> {
+        self.orders.pop(|_| true)
+    }
+
+    /// A poll is asked for as soon as possible.
+    pub(crate) fn want(&mut self, device: usize, poll: usize) {
+        self.schedule.want(device, poll);
+    }
+
+    /// How many commands wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Whether a frame is half on the line.
+    pub(crate) fn is_writing(&self) -> bool {
+        matches!(self.doing, Doing::Writing { at: 1.., .. })
+    }
+
+    pub(crate) fn device(&self, number: usize) -> Option<&Device> {
+        self.units.get(number).map(|unit| &unit.device)
+    }
+
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.units.iter().map(|unit| &unit.device)
+    }
+
+    pub(crate) fn counts(&mut self) -> &Counts {
+        self.counts.skipped = self.schedule.skipped;
+        &self.counts
+    }
+
+    /// The share of its time that the line was busy, over the time that is told.
+    pub(crate) fn busy(&mut self, over: Duration) -> f64 {
+        self.meter.share(over)
+    }
+
+    /// What has happened, in order.
+    pub(crate) fn happened(&mut self) -> Option<Happened> {
+        self.happened.pop_front()
+    }
+
+    /// What the line should do now.
+    pub(crate) fn next(&mut self, now: Instant) -> Next<'_> {
+        if let Some(baud) = self.want_baud.take() {
+            self.baud = baud;
+            return Next::Baud(baud);
+        }
+        if self.doing == Doing::Nothing && self.job.is_none() {
+            self.begin(now);
+        }
+        if let Doing::Silence { since } = self.doing
+            && self.turn(since) <= now
+        {
+            self.start_writing(now);
+        }
+        match (self.doing, self.want_baud) {
+            (_, Some(baud)) => {
+                self.want_baud = None;
+                self.baud = baud;
+                Next::Baud(baud)
+            }
+            (Doing::Writing { at, .. }, _) => Next::Write(&self.request[at..]),
+            _ => Next::Idle,
+        }
+    }
+
+    /// The line took `count` bytes of what it was to write.
+    pub(crate) fn wrote(&mut self, count: usize, now: Instant) {
+        let Doing::Writing { at, since } = self.doing else {
+            return;
+        };
+        let at = at + count;
+        if at < self.request.len() {
+            self.doing = Doing::Writing { at, since };
+            return;
+        }
+        // The kernel has taken the bytes; the wire may still be carrying them.
+        let wire = now.max(since + self.characters(self.request.len()));
+        self.last = wire;
+        self.sent(wire, now);
+    }
+
+    /// Bytes came from the line.
+    pub(crate) fn received(&mut self, bytes: &[u8], now: Instant) {
+        self.last = self.last.max(now);
+        let bytes = match self.doing {
+            Doing::Writing { .. } | Doing::Awaiting { .. } => match self.echo.take(bytes, now) {
+                Left::Bytes(bytes) => bytes,
+                Left::Collision => {
+                    self.counts.collisions += 1;
+                    if let Some(job) = &mut self.job {
+                        job.wrong = Some(Fault::Collision);
+                    }
+                    return;
+                }
+            },
+            _ => bytes.into(),
+        };
+        let Some(number) = self.listening() else {
+            self.counts.noise += bytes.len() as u64;
+            return;
+        };
+        self.units[number].decoder.extend(&bytes, now);
+        self.hear(number, now);
+    }
+
+    /// When [`time`](Bus::time) or [`next`](Bus::next) is to be called.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let decoder = self
+            .listening()
+            .and_then(|number| self.units[number].decoder.deadline());
+        let own = match self.doing {
+            Doing::Nothing => self.idle_until(now),
+            Doing::Silence { since } => Some(self.turn(since)),
+            Doing::Writing { .. } => None,
+            Doing::Awaiting { deadline, .. } => Some(deadline),
+            Doing::Pausing { until } => Some(until),
+        };
+        [decoder, own, self.orders.expiry()].into_iter().flatten().min()
+    }
+
+    /// What time brings.
+    pub(crate) fn time(&mut self, now: Instant) {
+        if let Some(number) = self.listening() {
+            self.units[number].decoder.expire(now);
+            self.hear(number, now);
+        }
+        while let Some(order) = self.orders.expired(now) {
+            let (ticket, life) = (order.ticket, Life::Expired);
+            self.tell(Happened::Command { ticket, life });
+        }
+        match self.doing {
+            Doing::Awaiting { wire, deadline } if deadline <= now => self.overdue(wire, now),
+            Doing::Pausing { until } if until <= now => self.go_on(now),
+            _ => {}
+        }
+    }
+
+    /// Takes the frames out of the decoder of the device that is listened to.
+    fn hear(&mut self, number: usize, now: Instant) {
+        loop {
+            let unit = &mut self.units[number];
+            let guard = unit.reader.profile().guard().clone();
+            let Some((branch, item)) = unit.decoder.next_of(&guard) else {
+                return;
+            };
+            match item {
+                Item::Frame(data) => {
+                    let data = data.to_vec();
+                    self.frame(number, branch, data, now);
+                }
+                Item::Damaged { why, bytes } => {
+                    let (name, bytes) = (why.name(), bytes.to_vec());
+                    if let (Doing::Awaiting { .. }, Some(job)) = (self.doing, &mut self.job)
+                        && job.wrong != Some(Fault::Collision)
+                    {
+                        job.wrong = Some(Fault::Garbled(name.to_owned()));
+                    }
+                    let (device, as_) = (number, Heard::Damaged(name));
+                    self.tell(Happened::Heard { device, bytes, as_ });
+                }
+            }
+        }
+    }
+
+    /// The device whose frames are looked for.
+    fn listening(&self) -> Option<usize> {
+        let only = (self.units.len() == 1).then_some(0);
+        let job = self.job.as_ref().map(|job| job.device);
+        job.or(self.last_device).or(only)
+    }
+
+    pub(super) fn tell(&mut self, happened: Happened) {
+        if self.happened.len() < HAPPENED || matches!(happened, Happened::Command { .. }) {
+            self.happened.push_back(happened);
+        }
+    }
+
+    /// How long so many characters are on the line at its present speed.
+    pub(super) fn characters(&self, count: usize) -> Duration {
+        let time = self
+            .base_char
+            .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        if self.baud == self.base_baud {
+            return time;
+        }
+        time.mul_f64(f64::from(self.base_baud) / f64::from(self.baud.max(1)))
+    }
+
+    /// Back to the speed that the port was opened with.
+    pub(super) fn base_speed(&mut self) {
+        if self.baud != self.base_baud || self.want_baud.is_some() {
+            self.want_baud = (self.baud != self.base_baud).then_some(self.base_baud);
+        }
+    }
+
+    /// When the job that waits for silence has its turn.
+    fn turn(&self, since: Instant) -> Instant {
+        let Some(job) = &self.job else { return self.last };
+        let unit = &self.units[job.device];
+        let rules = &unit.device.rules;
+        let silence = match self.last_device {
+            Some(last) if last != job.device => rules.between,
+            _ => rules.silence,
+        };
+        let silent = (self.last + silence).min(since + BABBLE.max(silence));
+        let settled = unit.settle.unwrap_or(silent);
+        let quiet = self.quiet.unwrap_or(silent);
+        silent.max(settled).max(quiet)
+    }
+
+    fn start_writing(&mut self, now: Instant) {
+        let Some(job) = &mut self.job else { return };
+        let Some(step) = job.steps.get(job.at) else { return };
+        self.request = step.send.clone();
+        job.wrong = None;
+        let number = job.device;
+        // Whatever is on the line until now can't be the answer.
+        let unit = &mut self.units[number];
+        unit.settle = None;
+        let mut noise = unit.decoder.reset();
+        if let Some(last) = self.last_device.filter(|last| *last != number) {
+            noise += self.units[last].decoder.reset();
+        }
+        self.counts.noise += noise as u64;
+        self.last_device = Some(number);
+        self.quiet = None;
+        self.echo.sends(&self.request);
+        self.began = Some(now);
+        self.doing = Doing::Writing { at: 0, since: now };
+    }
+
+    /// The request is on the wire.
+    fn sent(&mut self, wire: Instant, now: Instant) {
+        let Some(job) = &mut self.job else { return };
+        job.sent += 1;
+        job.wire = Some(wire);
+        self.counts.requests += 1;
+        let (device, bytes) = (job.device, self.request.clone());
+        let ticket = match (&job.aim, job.phase) {
+            (super::job::Aim::Command(order), Phase::Main) => Some((order.ticket, job.sent)),
+            _ => None,
+        };
+        let step = job.step().cloned();
+        self.tell(Happened::Sent { device, bytes });
+        if let Some((ticket, sent)) = ticket {
+            let life = Life::Sent(sent);
+            self.tell(Happened::Command { ticket, life });
+        }
+        let Some(step) = step else { return };
+        if step.reply == Reply::None {
+            self.over(None, wire, now);
+        } else {
+            let deadline = wire + step.timeout;
+            self.doing = Doing::Awaiting { wire, deadline };
+        }
+    }
+
+    /// The reply's time is over: unless it is just coming.
+    fn overdue(&mut self, wire: Instant, now: Instant) {
+        let Some(job) = &self.job else { return };
+        let (number, timeout) = (job.device, job.step().map_or(GAP, |step| step.timeout));
+        // What was held back because it looked like an echo may be the reply.
+        if let Some((held, whole)) = self.echo.doubtful() {
+            let length = self.characters(held.len());
+            // An echo is there when the request has left; a reply only after it has taken its time, too.
+            if whole.is_none_or(|whole| whole >= wire + length.mul_f64(0.9)) {
+                let held = held.to_vec();
+                self.echo.was_reply();
+                let unit = &mut self.units[number];
+                unit.decoder.extend(&held, now);
+                let silence = unit.decoder.deadline().unwrap_or(now);
+                self.doing = Doing::Awaiting {
+                    wire,
+                    deadline: silence.max(now),
+                };
+                self.hear(number, now);
+                if let Doing::Awaiting { deadline, .. } = self.doing
+                    && deadline <= now
+                {
+                    self.timed_out(now);
+                }
+                return;
+            }
+            if let Some(job) = &mut self.job {
+                job.wrong.get_or_insert(Fault::Doubtful);
+            }
+        }
+        let coming = self.units[number].decoder.deadline().is_some() || self.echo.is_cut();
+        let gap = self.characters(4).max(GAP);
+        let more = self.last + gap;
+        let least = wire + timeout;
+        if coming && self.last > wire && more > now && now < least + timeout.max(self.characters(1024)) {
+            let deadline = more;
+            self.doing = Doing::Awaiting { wire, deadline };
+            return;
+        }
+        self.timed_out(now);
+    }
+
+    /// The transaction has taken the line's time until now.
+    pub(super) fn account(&mut self, until: Instant) {
+        let Some(job) = &self.job else { return };
+        let silence = self.units[job.device].device.rules.silence;
+        if let Some(began) = self.began.take() {
+            self.meter.add(until.saturating_duration_since(began) + silence);
+        }
+    }
+
+    /// A step is over: its pause and the change of speed that it brings.
+    pub(super) fn over(
+        &mut self,
+        record: Option<&crate::field::record::Record>,
+        wire: Instant,
+        now: Instant,
+    ) {
+        self.account(self.last);
+        let Some(job) = &mut self.job else { return };
+        let Some(step) = job.steps.get(job.at) else { return };
+        let pause = match &step.pause {
+            Pause::None => Duration::ZERO,
+            Pause::For(pause) => *pause,
+            Pause::Said { field, .. } => {
+                let said = record.and_then(|record| record.find(field)?.value.number());
+                let seconds = said.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+                Duration::try_from_secs_f64(seconds.unwrap_or(0.0))
+                    .unwrap_or(PAUSE_MAX)
+                    .min(PAUSE_MAX)
+            }
+        };
+        job.pause = step.pause.clone();
+        let mut until = now + pause;
+        if step.reply == Reply::None && !step.send.is_empty() {
+            let rules = &self.units[job.device].device.rules;
+            until = wire
+                + pause
+                + if rules.broadcast {
+                    rules.turnaround
+                } else {
+                    Duration::ZERO
+                };
+        }
+        if let Some(baud) = step.baud {
+            self.want_baud = Some(baud);
+        }
+        job.at += 1;
+        job.repeats = 0;
+        self.doing = Doing::Pausing { until };
+        if until <= now {
+            self.go_on(now);
+        }
+    }
+}

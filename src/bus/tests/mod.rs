@@ -1,0 +1,6 @@
+//! The master against a line that is made up: time is an argument, so a thousand faults take no time.
+
+mod commands;
+mod faults;
+mod line;
+mod sharing;
