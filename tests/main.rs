@@ -20,6 +20,7 @@ mod clients {
 
 /// What passes between the line and the topics.
 mod ports {
+    mod bus;
     mod checks;
     mod commands;
     mod device;

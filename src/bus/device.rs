@@ -1,6 +1,7 @@
 //! One device of a bus, ready to be asked: its profile's words with its address put in.
 
 use crate::field::Mistake;
+use crate::frame::Seal;
 use crate::profile::asked::{self, Address, Echo, Unasked, Wait};
 use crate::profile::{self, Command, CommandError, Profile};
 use std::collections::BTreeMap;
@@ -320,16 +321,29 @@ impl Maker<'_> {
         if let Some(length) = examples.iter().filter(|(same, _)| *same).map(|(_, n)| *n).max() {
             return length;
         }
-        let kinds = self
-            .config
-            .kind
-            .iter()
-            .filter(|kind| kinds.is_empty() || kinds.contains(&kind.name));
+        let all = || self.config.kind.iter();
+        let asked = |kind: &&profile::config::Kind| profile::answers(kind, request) == Some(true);
+        let found: Vec<_> = match (kinds.is_empty(), all().any(|kind| asked(&kind))) {
+            (false, _) => all().filter(|kind| kinds.contains(&kind.name)).collect(),
+            (true, true) => all().filter(asked).collect(),
+            (true, false) => all().collect(),
+        };
         // Of a kind that may have any length, up to what can be counted.
-        let told = kinds.filter_map(|kind| kind.when.length.map(|bounds| bounds.1).filter(|n| *n <= 4096));
+        let told = found.into_iter().filter_map(|kind| kind.when.length);
+        let told = told.map(|bounds| bounds.1).filter(|n| *n <= 4096);
         match told.max() {
-            Some(length) => length + 4,
+            Some(length) => self.on_the_line(length),
             None => examples.iter().map(|(_, n)| *n).max().unwrap_or(REPLY),
+        }
+    }
+
+    /// How long a frame is that carries so many bytes.
+    fn on_the_line(&self, length: usize) -> usize {
+        let mut frame = Vec::new();
+        let (framing, guard) = (self.profile.framing(), self.profile.guard());
+        match framing.encode(&vec![0x30; length], guard, &mut frame) {
+            Ok(()) => frame.len(),
+            Err(_) => length + guard.len(),
         }
     }
 }

@@ -265,11 +265,6 @@ impl Bus {
         self.orders.pop(|_| true)
     }
 
-    /// A poll is asked for as soon as possible.
-    pub(crate) fn want(&mut self, device: usize, poll: usize) {
-        self.schedule.want(device, poll);
-    }
-
     /// How many commands wait.
     pub(crate) fn waiting(&self) -> usize {
         self.orders.len()
@@ -282,10 +277,6 @@ impl Bus {
 
     pub(crate) fn device(&self, number: usize) -> Option<&Device> {
         self.units.get(number).map(|unit| &unit.device)
-    }
-
-    pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.units.iter().map(|unit| &unit.device)
     }
 
     pub(crate) fn counts(&mut self) -> &Counts {
@@ -303,13 +294,13 @@ impl Bus {
         self.happened.pop_front()
     }
 
-    /// What the line should do now.
-    pub(crate) fn next(&mut self, now: Instant) -> Next<'_> {
+    /// What the line should do now. With `begin`, something new may be begun.
+    pub(crate) fn next(&mut self, now: Instant, begin: bool) -> Next<'_> {
         if let Some(baud) = self.want_baud.take() {
             self.baud = baud;
             return Next::Baud(baud);
         }
-        if self.doing == Doing::Nothing && self.job.is_none() {
+        if begin && self.doing == Doing::Nothing && self.job.is_none() {
             self.begin(now);
         }
         if let Doing::Silence { since } = self.doing
@@ -369,11 +360,12 @@ impl Bus {
     }
 
     /// When [`time`](Bus::time) or [`next`](Bus::next) is to be called.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn deadline(&self, now: Instant, begin: bool) -> Option<Instant> {
         let decoder = self
             .listening()
             .and_then(|number| self.units[number].decoder.deadline());
         let own = match self.doing {
+            Doing::Nothing if !begin => None,
             Doing::Nothing => self.idle_until(now),
             Doing::Silence { since } => Some(self.turn(since)),
             Doing::Writing { .. } => None,
@@ -381,6 +373,11 @@ impl Bus {
             Doing::Pausing { until } => Some(until),
         };
         [decoder, own, self.orders.expiry()].into_iter().flatten().min()
+    }
+
+    /// When a command will be too old: all that there is to wait for without a port.
+    pub(crate) fn expiry(&self) -> Option<Instant> {
+        self.orders.expiry()
     }
 
     /// What time brings.

@@ -16,8 +16,6 @@ pub(crate) struct Slot {
     first: bool,
     /// Not asked any more: the device has no such thing.
     off: bool,
-    /// Somebody waits for it.
-    wanted: bool,
 }
 
 /// When which poll is due.
@@ -45,7 +43,6 @@ impl Schedule {
                 due: start,
                 first: true,
                 off: false,
-                wanted: false,
             })
             .collect();
         let count = u32::try_from(slots.len()).unwrap_or(u32::MAX).max(1);
@@ -67,7 +64,6 @@ impl Schedule {
             slot.due = now;
             slot.first = true;
             slot.off = false;
-            slot.wanted = false;
         }
     }
 
@@ -75,8 +71,8 @@ impl Schedule {
     pub(crate) fn due(&self, now: Instant, may: impl Fn(usize) -> bool) -> Option<usize> {
         let ready = self.slots.iter().enumerate();
         ready
-            .filter(|(_, slot)| !slot.off && (slot.wanted || slot.due <= now) && may(slot.device))
-            .min_by_key(|(_, slot)| (!slot.wanted, slot.due))
+            .filter(|(_, slot)| !slot.off && slot.due <= now && may(slot.device))
+            .min_by_key(|(_, slot)| slot.due)
             .map(|(n, _)| n)
     }
 
@@ -101,11 +97,6 @@ impl Schedule {
         let Some(slot) = self.slots.get_mut(n) else {
             return;
         };
-        if slot.wanted && slot.due > now {
-            slot.wanted = false;
-            return;
-        }
-        slot.wanted = false;
         let after = if slot.first {
             slot.due + slot.every / 2
         } else {
@@ -121,13 +112,6 @@ impl Schedule {
         for slot in self.slots.iter_mut().filter(|slot| slot.device == device) {
             slot.due = slot.due.min(now);
             slot.first = true;
-        }
-    }
-
-    /// Somebody waits for this poll.
-    pub(crate) fn want(&mut self, device: usize, poll: usize) {
-        if let Some(slot) = self.slot(device, poll) {
-            slot.wanted = true;
         }
     }
 
@@ -187,16 +171,6 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[test]
-    fn what_is_wanted_goes_first() {
-        let now = Instant::now();
-        let mut schedule = Schedule::new([(0, 0, 100 * MS), (0, 1, 100 * MS)], now);
-        assert_eq!(schedule.due(now, |_| true), Some(0));
-        schedule.want(0, 1);
-        assert_eq!(schedule.due(now, |_| true), Some(1));
-        assert_eq!(schedule.due(now, |_| false), None);
-    }
 
     #[test]
     fn intervals_that_the_line_has_no_time_for_are_left_out_and_counted() {

@@ -397,8 +397,8 @@ impl Bus {
     /// The device has answered.
     pub(super) fn answered(&mut self, now: Instant) {
         self.counts.answers += 1;
-        self.echo.replied();
         let Some(job) = &mut self.job else { return };
+        self.echo.replied(job.wrong.is_none());
         let number = job.device;
         let timeout = job.step().map_or(Duration::ZERO, |step| step.timeout);
         let unit = &mut self.units[number];
@@ -456,7 +456,7 @@ fn differs(wanted: &[(String, serde_json::Value)], record: Option<&Record>) -> O
                 _ => text == n.to_string(),
             },
             (serde_json::Value::String(wanted), _) => *wanted == text,
-            (other, _) => other.to_string() == text,
+            (other, _) => *other == serde_json::Value::String(text.clone()),
         };
         (!same).then(|| format!("`{name}` is {text}, not {wanted}"))
     })

@@ -14,7 +14,14 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
         Ok(read) => {
             out.write_all(read.warnings.render(colour).as_bytes())?;
             let (ports, publish, command) = read.config.port.iter().fold((0, 0, 0), |(n, up, down), port| {
-                (n + 1, up + port.publish.len(), down + port.command.len())
+                let (own, orders) = port.members().fold((0, 0), |(up, down), member| {
+                    (up + member.publish.len(), down + member.command.len())
+                });
+                (
+                    n + 1,
+                    up + port.publish.len() + own,
+                    down + port.command.len() + orders,
+                )
             });
             let count =
                 |n: usize, one: &str, several: &str| format!("{n} {}", if n == 1 { one } else { several });
@@ -27,6 +34,14 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
                 count(publish, "topic template", "topic templates"),
                 count(command, "command filter", "command filters"),
             )?;
+            for port in &read.config.port {
+                if let Some(plan) = port.plan() {
+                    writeln!(out, "the line of the port `{}`:", port.name)?;
+                    for row in plan.lines() {
+                        writeln!(out, "  {row}")?;
+                    }
+                }
+            }
             Ok(0)
         }
         Err(faults) => {

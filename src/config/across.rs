@@ -29,15 +29,21 @@ impl Config {
             issues.extend(of_bytes(i, port));
             let reach: Vec<Option<Filter>> =
                 port.publish.iter().map(|publish| reach(port, publish)).collect();
+            let known = port.values();
             for (j, publish) in port.publish.iter().enumerate() {
-                issues.extend(self.check_publish(i, j, publish, reach[j].as_ref()));
+                let path = format!("port[{i}].publish[{j}]");
+                issues.extend(self.check_publish(i, &path, &known, publish, reach[j].as_ref()));
             }
-            issues.extend(said_twice(i, &port.publish));
-            issues.extend(sent_twice(i, &port.command));
-            for j in 0..port.command.len() {
-                issues.extend(self.check_command(i, j, port, &reach));
+            issues.extend(said_twice(&format!("port[{i}]"), &port.publish));
+            if !port.is_bus() {
+                issues.extend(sent_twice(i, &port.command));
             }
-            if port.publish.is_empty() && port.command.is_empty() {
+            for (j, command) in port.command.iter().enumerate() {
+                issues.extend(self.check_command(i, &format!("port[{i}].command[{j}]"), command, &reach));
+            }
+            issues.extend(self.check_bus(i, &reach));
+            let silent = |member: &port::Member| member.publish.is_empty() && member.command.is_empty();
+            if port.publish.is_empty() && port.command.is_empty() && port.members().all(silent) {
                 let title = format!("the port `{}` does nothing", port.name);
                 issues.push(
                     Issue::at(
@@ -203,10 +209,17 @@ impl Config {
         issues
     }
 
-    fn check_publish(&self, i: usize, j: usize, publish: &Publish, reach: Option<&Filter>) -> Vec<Issue> {
-        let topic = format!("port[{i}].publish[{j}].topic");
-        let mut issues = unknown_names(i, j, &self.port[i], publish);
-        issues.extend(of_policies(i, j, publish));
+    pub(super) fn check_publish(
+        &self,
+        i: usize,
+        path: &str,
+        known: &Known,
+        publish: &Publish,
+        reach: Option<&Filter>,
+    ) -> Vec<Issue> {
+        let topic = format!("{path}.topic");
+        let mut issues = unknown_names(path, self.port[i].is_bus(), known, publish);
+        issues.extend(of_policies(path, publish));
         if let Some(why) = undeliverable(self.broker.engine, publish.topic.as_str()) {
             issues.push(Issue::at(topic, "this topic would reach nobody", why));
             return issues;
@@ -230,10 +243,21 @@ impl Config {
         issues
     }
 
-    fn check_command(&self, i: usize, j: usize, port: &port::Config, reach: &[Option<Filter>]) -> Vec<Issue> {
-        let command = &port.command[j];
-        let path = format!("port[{i}].command[{j}]");
+    pub(super) fn check_command(
+        &self,
+        i: usize,
+        path: &str,
+        command: &Command,
+        reach: &[Option<Filter>],
+    ) -> Vec<Issue> {
+        let port = &self.port[i];
         let mut issues = Vec::new();
+        // What stands for the device can be any level.
+        let Some(topic) = port::put_in(&command.topic, "+", "+") else {
+            let title = format!("the topic `{}` can't be so", command.topic);
+            let label = "only `{{ device }}` and `{{ address }}` can stand in it, each as a level of its own";
+            return vec![Issue::at(format!("{path}.topic"), title, label)];
+        };
         if let Some(why) = undeliverable(self.broker.engine, command.topic.as_str()) {
             issues.push(Issue::at(
                 format!("{path}.topic"),
@@ -253,7 +277,7 @@ impl Config {
             );
         }
         let own = reach.iter().enumerate().filter_map(|(k, filter)| {
-            let filter = filter.as_ref().filter(|filter| filter.overlaps(&command.topic))?;
+            let filter = filter.as_ref().filter(|filter| filter.overlaps(&topic))?;
             Some((k, filter.wildcards() > 0))
         });
         if let Some((k, perhaps)) = own.min_by_key(|(_, perhaps)| *perhaps) {
@@ -271,7 +295,7 @@ impl Config {
         }
         let root = self.gateway.topic.as_str();
         let state = Filter::parse(&format!("{root}/#"));
-        if state.is_ok_and(|state| state.overlaps(&command.topic)) {
+        if state.is_ok_and(|state| state.overlaps(&topic)) {
             let label = format!("takes the gateway's own messages below `{root}/` as commands");
             issues.push(
                 Issue::at(
@@ -287,15 +311,16 @@ impl Config {
 }
 
 /// Names in an entry's templates that stand for nothing.
-fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> Vec<Issue> {
-    let path = format!("port[{i}].publish[{j}]");
-    let fields = port.values();
+fn unknown_names(path: &str, bus: bool, fields: &Known, publish: &Publish) -> Vec<Issue> {
     let plan = publish.plan();
     let mut known: Vec<&str> = Vec::new();
     for name in publish.names() {
         known.push(name);
     }
-    match &fields {
+    if bus {
+        known.extend(publish::DEVICE);
+    }
+    match fields {
         Known::None => {}
         Known::Some(names) => {
             let words = publish::words().filter(|word| !Publish::NAMES.contains(word));
@@ -305,7 +330,7 @@ fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> 
         // The frame names fields of its own.
         Known::Open => return Vec::new(),
     }
-    if matches!(fields, Known::None) && plan.needs_values() {
+    if *fields == Known::None && plan.needs_values() {
         let key = if plan.fields.is_some() { "fields" } else { "topic" };
         return vec![
             Issue::at(
@@ -319,7 +344,7 @@ fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> 
     let mut issues = Vec::new();
     for one in plan.fields.iter().flatten() {
         let first = one.name.split('.').next().unwrap_or_default();
-        if let Known::Some(names) = &fields
+        if let Known::Some(names) = fields
             && !names.iter().any(|name| *name == one.name || name == first)
         {
             let meant = nearest(&one.name, names.iter().map(String::as_str));
@@ -371,8 +396,7 @@ fn unknown_names(i: usize, j: usize, port: &port::Config, publish: &Publish) -> 
 }
 
 /// Rules that do nothing, or that can't be.
-fn of_policies(i: usize, j: usize, publish: &Publish) -> Vec<Issue> {
-    let path = format!("port[{i}].publish[{j}]");
+fn of_policies(path: &str, publish: &Publish) -> Vec<Issue> {
     let plan = publish.plan();
     let mut issues = Vec::new();
     if publish.window.is_some() && !plan.needs_values() {
@@ -415,7 +439,7 @@ fn undeliverable(engine: Engine, text: &str) -> Option<&'static str> {
 }
 
 /// The topics that an entry may publish to: the port's name put in, `+` for what the device says.
-fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
+pub(super) fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
     // No topic that a person writes has this private character, and none of it is changed in a topic.
     const UNKNOWN: &str = "v\u{f8ff}";
     struct Unknown<'a>(&'a str);
@@ -444,7 +468,7 @@ fn reach(port: &port::Config, publish: &Publish) -> Option<Filter> {
 }
 
 /// Entries that say the same as one before them.
-fn said_twice(i: usize, entries: &[Publish]) -> Vec<Issue> {
+pub(super) fn said_twice(path: &str, entries: &[Publish]) -> Vec<Issue> {
     let mut issues = Vec::new();
     let mut before: HashMap<&str, Vec<usize>> = HashMap::new();
     for (j, entry) in entries.iter().enumerate() {
@@ -452,11 +476,11 @@ fn said_twice(i: usize, entries: &[Publish]) -> Vec<Issue> {
         match same_topic.iter().find(|k| entries[**k] == *entry) {
             Some(k) => issues.push(
                 Issue::at(
-                    format!("port[{i}].publish[{j}]"),
+                    format!("{path}.publish[{j}]"),
                     "each frame would be published twice on one topic",
                     "says the same again",
                 )
-                .also(format!("port[{i}].publish[{k}]"), "first here")
+                .also(format!("{path}.publish[{k}]"), "first here")
                 .warning(),
             ),
             None => same_topic.push(j),
@@ -566,6 +590,7 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
         issue(format!("port[{i}].check.{key}"), "the check", words);
     }
     if issues.is_empty()
+        && port.members().next().is_none()
         && let Err(port::Wrong::Device(mistakes)) = port.reading()
     {
         let root = format!("port[{i}].device");
@@ -579,7 +604,7 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
             ),
         }));
     }
-    let commands = port.command.iter().enumerate();
+    let commands = port.command.iter().enumerate().filter(|_| !port.is_bus());
     for (j, name) in commands.filter_map(|(j, command)| Some((j, command.command.as_ref()?))) {
         let known: Vec<&str> = port
             .profiles()

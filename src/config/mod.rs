@@ -4,6 +4,7 @@
 
 mod access;
 mod across;
+mod bus;
 pub mod device;
 mod error;
 mod fault;
@@ -111,6 +112,17 @@ impl Config {
     fn describe(&mut self, beside: Option<&Path>) -> Vec<Issue> {
         let mut issues = Vec::new();
         for (i, port) in self.port.iter_mut().enumerate() {
+            if let Some(port::config::Device::Members(members)) = &mut port.device {
+                for (n, member) in members.iter_mut().enumerate() {
+                    let port::config::Described::Named(name) = &member.profile else {
+                        continue;
+                    };
+                    match profile(name, beside, format!("port[{i}].device[{n}].profile")) {
+                        Ok(config) => member.described = Some(Box::new(config)),
+                        Err(issue) => issues.push(*issue),
+                    }
+                }
+            }
             let Some(port::config::Device::Named(names)) = &port.device else {
                 continue;
             };
@@ -119,30 +131,9 @@ impl Config {
                     1 => format!("port[{i}].device"),
                     _ => format!("port[{i}].device[{n}]"),
                 };
-                let Some(file) = device::find(name, beside) else {
-                    let known = device::names(beside);
-                    let label = match nearest(name, known.iter().map(String::as_str)) {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None => "no file of this name".to_owned(),
-                    };
-                    let folders = device::FOLDERS.join(" and ");
-                    issues.push(
-                        Issue::at(path, format!("there is no device profile `{name}`"), label).help(format!(
-                            "profiles are looked for in `devices` beside the configuration, and in {folders}"
-                        )),
-                    );
-                    continue;
-                };
-                match device::read(&file) {
-                    Ok(read) => port.described.push(read.config),
-                    Err(faults) => issues.push(
-                        Issue::at(
-                            path,
-                            format!("the device profile `{name}` is wrong"),
-                            format!("{} has {} faults", file.display(), faults.len()),
-                        )
-                        .help(format!("`mqttyd check {}` shows them", file.display())),
-                    ),
+                match profile(name, beside, path) {
+                    Ok(config) => port.described.push(config),
+                    Err(issue) => issues.push(*issue),
                 }
             }
         }
@@ -156,6 +147,30 @@ impl Config {
         name_parts(&mut schema);
         schema
     }
+}
+
+/// Reads the profile of this name, which stands at this path of the configuration.
+fn profile(name: &str, beside: Option<&Path>, path: String) -> Result<crate::profile::Config, Box<Issue>> {
+    let Some(file) = device::find(name, beside) else {
+        let known = device::names(beside);
+        let label = match nearest(name, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "no file of this name".to_owned(),
+        };
+        let folders = device::FOLDERS.join(" and ");
+        let issue = Issue::at(path, format!("there is no device profile `{name}`"), label);
+        return Err(Box::new(issue.help(format!(
+            "profiles are looked for in `devices` beside the configuration, and in {folders}"
+        ))));
+    };
+    device::read(&file).map(|read| read.config).map_err(|faults| {
+        let issue = Issue::at(
+            path,
+            format!("the device profile `{name}` is wrong"),
+            format!("{} has {} faults", file.display(), faults.len()),
+        );
+        Box::new(issue.help(format!("`mqttyd check {}` shows them", file.display())))
+    })
 }
 
 /// Each part has a type `Config`, which the schema numbers. Names them after the keys that they are for.

@@ -279,6 +279,7 @@ impl Gateway {
             changes: self.watcher.changes(),
             orders: inbox,
             state: Topic::parse(&format!("{}/port/{name}/state", own.topic))?,
+            base: Topic::parse(&format!("{}/port/{name}", own.topic))?,
             counters: Topic::parse(&format!("{}/port/{name}/counters", own.topic))?,
             counters_every: own.counters.into(),
         };

@@ -9,6 +9,8 @@ use crate::topic::{Filter, Template};
 use crate::{check, field, frame, profile};
 
 pub use super::device::{Device, Reading, Wrong};
+pub(crate) use super::shared::put_in;
+pub use super::shared::{Described, Line, Member, Percent};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
@@ -71,12 +73,17 @@ pub struct Config {
     /// The device behind the port: the name of a profile, such as `"plantower-pms5003"`, which says how the line
     /// is set, how bytes become frames, and what they mean; a list of names where several protocols share the line;
     /// or a table that says the same in place: `device = { fields = [ ... ] }`, see fields.md. What the port itself
-    /// says of the line, frames and check goes before. None by default: frames are bytes.
+    /// says of the line, frames and check goes before. Devices that speak only when asked, and may share the line,
+    /// have a `[[port.device]]` each, see bus.md. None by default: frames are bytes.
     #[serde(default)]
     pub device: Option<Device>,
     /// The profiles that `device` names, read from their files.
     #[serde(skip)]
     pub described: Vec<profile::Config>,
+
+    /// The line as a bus, where its devices speak only when asked.
+    #[serde(default)]
+    pub bus: Line,
 
     /// How the bytes are cut into frames. Default: as the device's profile says, or else lines.
     #[serde(default)]
@@ -171,6 +178,22 @@ pub struct Command {
     /// `{"fan": 3}`, or the value alone where there is only one. Instead of `payload`. None by default.
     #[serde(default)]
     pub command: Option<String>,
+    /// The poll that a message asks for at once, where the device speaks only when asked; its values are published as
+    /// always. Instead of `command` and `payload`. None by default.
+    #[serde(default)]
+    pub poll: Option<String>,
+    /// The poll that reads back what a command has set: it ends as `verified` when the fields that are named like the
+    /// command's parameters have the same values then, or else as `unverified`. None by default.
+    #[serde(default)]
+    pub verify: Option<String>,
+    /// How often a command without an answer is sent again, where the device speaks only when asked. Default 0: a
+    /// device that does something twice is worse than one whose answer is lost.
+    #[serde(default)]
+    pub retries: u8,
+    /// Whether a command takes the place of one of the same topic that still waits, which ends as `replaced`. Default
+    /// false.
+    #[serde(default)]
+    pub replace: bool,
     /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
     /// `{ template = "SET {{ payload }}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
@@ -241,17 +264,10 @@ pub(crate) enum Known {
 impl Config {
     /// The fields that the port's frames have, by name.
     pub(crate) fn values(&self) -> Known {
-        let Some(profile) = self.reading().ok().and_then(|reading| reading.profile) else {
-            return Known::None;
-        };
-        if profile.is_open() {
-            return Known::Open;
+        match self.reading().ok().and_then(|reading| reading.profile) {
+            Some(profile) => Known::of(&profile),
+            None => Known::None,
         }
-        let infos = profile.shapes().flat_map(|shape| shape.infos());
-        let mut names: Vec<String> = infos.map(|info| info.name.to_string()).collect();
-        names.sort();
-        names.dedup();
-        Known::Some(names)
     }
 
     /// The part that the serial room needs.
@@ -291,6 +307,20 @@ impl Config {
             rts: self.rts.or(first(&profiles, |serial| serial.rts)),
             low_latency: self.low_latency,
         }
+    }
+}
+
+impl Known {
+    /// The fields of a profile's frames.
+    pub(crate) fn of(profile: &profile::Profile) -> Known {
+        if profile.is_open() {
+            return Known::Open;
+        }
+        let infos = profile.shapes().flat_map(|shape| shape.infos());
+        let mut names: Vec<String> = infos.map(|info| info.name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        Known::Some(names)
     }
 }
 

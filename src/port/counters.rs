@@ -1,10 +1,11 @@
 //! What a port has counted since the start, published as JSON when it has changed.
 
+use crate::bus::Counts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Counts of one port since the gateway started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Counters {
     /// Bytes read from the line.
@@ -48,6 +49,22 @@ pub(crate) struct Counters {
     pub(crate) broker_depth: usize,
     /// Commands waiting for the line, now.
     pub(crate) command_depth: usize,
+    /// The line as a bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bus: Option<OfBus>,
+}
+
+/// What a port whose devices speak only when asked has counted, too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct OfBus {
+    /// Requests, replies, and what came instead.
+    pub(crate) counts: Counts,
+    /// The share of the line's time that the polls need, in percent.
+    pub(crate) planned: f64,
+    /// The share that was used, lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) busy: Option<f64>,
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -1,6 +1,7 @@
 //! What a port knows of the device behind it: a profile by name, or the same said in place.
 
 use super::config::Config;
+use super::shared::Member;
 use crate::check;
 use crate::field::Mistake;
 use crate::frame::{self, Framing};
@@ -17,6 +18,8 @@ pub enum Device {
     Named(Vec<String>),
     /// A profile, said here.
     Inline(Box<profile::Config>),
+    /// Devices that speak only when asked, each with its profile and address: `[[port.device]]`.
+    Members(Vec<Member>),
 }
 
 /// How a port's bytes are cut, checked and read.
@@ -59,6 +62,15 @@ impl Config {
         match &self.device {
             Some(Device::Inline(config)) => vec![config],
             Some(Device::Named(_)) => self.described.iter().collect(),
+            Some(Device::Members(members)) => {
+                let mut profiles: Vec<&profile::Config> = Vec::new();
+                for profile in members.iter().filter_map(Member::config) {
+                    if !profiles.contains(&profile) {
+                        profiles.push(profile);
+                    }
+                }
+                profiles
+            }
             None => Vec::new(),
         }
     }
@@ -107,6 +119,32 @@ impl Config {
     }
 }
 
+/// What a list of devices holds.
+enum Element {
+    Name(String),
+    Member(Box<Member>),
+}
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Element;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a device profile, or a table with a `profile`")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Element, E> {
+                Ok(Element::Name(name.to_owned()))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Element, A::Error> {
+                let member = Member::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Element::Member(Box::new(member)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -114,21 +152,28 @@ impl<'de> Deserialize<'de> for Device {
             type Value = Device;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "the name of a device profile, a list of names, or a table that describes the device",
+                    "the name of a device profile, a list of names, a table that describes the device, or `[[port.device]]` for each",
                 )
             }
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Device, E> {
                 Ok(Device::Named(vec![name.to_owned()]))
             }
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Device, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = seq.next_element::<String>()? {
-                    names.push(name);
+                let (mut names, mut members) = (Vec::new(), Vec::new());
+                while let Some(element) = seq.next_element::<Element>()? {
+                    match element {
+                        Element::Name(name) => names.push(name),
+                        Element::Member(member) => members.push(*member),
+                    }
                 }
-                if names.is_empty() {
-                    return Err(de::Error::custom("the list names no device profile"));
+                match (names.is_empty(), members.is_empty()) {
+                    (true, true) => Err(de::Error::custom("the list names no device profile")),
+                    (false, false) => Err(de::Error::custom(
+                        "either names of profiles that share the line, or a table for each device",
+                    )),
+                    (false, true) => Ok(Device::Named(names)),
+                    (true, false) => Ok(Device::Members(members)),
                 }
-                Ok(Device::Named(names))
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
                 let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
@@ -143,13 +188,15 @@ impl JsonSchema for Device {
     fn schema_name() -> Cow<'static, str> {
         "Device".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let member = generator.subschema_for::<Member>();
         json_schema!({
-            "description": "The name of a device profile, a list of names, or a table with the keys of a profile (docs/fields.md).",
+            "description": "The name of a device profile, a list of names, or a table with the keys of a profile (docs/fields.md); or `[[port.device]]` for each device that speaks only when asked.",
             "anyOf": [
                 { "type": "string" },
                 { "type": "array", "items": { "type": "string" }, "minItems": 1 },
                 { "type": "object" },
+                { "type": "array", "items": member, "minItems": 1 },
             ],
             "examples": ["plantower-pms5003"],
         })

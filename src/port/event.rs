@@ -1,8 +1,10 @@
 //! The one place where a port waits, for whatever comes first.
 
+use super::asking::Master;
 use super::outbox::{Next, Outbox};
 use super::{Attempt, Order, Parts, Port, now};
 use crate::broker::{Message, PublishError, Publisher, Subscriber};
+use crate::bus;
 use crate::frame::Decoder;
 use crate::serial;
 use std::collections::VecDeque;
@@ -25,6 +27,10 @@ pub(super) enum Event {
     Read(io::Result<usize>),
     /// So many bytes of the frame in hand were written.
     Wrote(io::Result<usize>),
+    /// So many bytes were read, of a device that was asked.
+    Heard(io::Result<usize>),
+    /// So many bytes of a request were written.
+    Asked(io::Result<usize>),
     /// A message for the device; `None`: the broker is no more.
     Message(Option<Message>),
     /// The broker has taken the first of the messages that were held, or never will.
@@ -46,13 +52,19 @@ impl Port {
         until: Option<Instant>,
     ) -> Event {
         let is_open = line.is_some();
+        // While the broker is behind, and when the gateway stops, nothing more is asked.
+        let begin = read && self.held.is_empty();
         let deadlines = [
             until,
             self.decoder.deadline().filter(|_| is_open),
             self.outbox.quiet(now()).filter(|_| is_open),
             self.outbox.expiry(),
             self.counters_due,
-            self.uplink.deadline().filter(|_| self.held.is_empty()),
+            self.publish_deadline().filter(|_| self.held.is_empty()),
+            self.master.as_ref().and_then(|master| match is_open {
+                true => master.bus.deadline(now(), begin),
+                false => master.bus.expiry(),
+            }),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         if let Some(deadline) = deadline {
@@ -70,6 +82,7 @@ impl Port {
             outbox,
             timer,
             opening,
+            master,
             ..
         } = self;
         let look = !is_open && opening.is_empty();
@@ -82,9 +95,10 @@ impl Port {
         } = parts;
         tokio::select! {
             order = orders.recv() => Event::Order(order),
-            event = poll_fn(|cx| match &mut line {
-                Some(line) => poll_line(cx, line, decoder, outbox, read),
-                None => Poll::Pending,
+            event = poll_fn(|cx| match (&mut line, master.as_deref_mut()) {
+                (Some(line), Some(master)) => poll_bus(cx, line, master, begin),
+                (Some(line), None) => poll_line(cx, line, decoder, outbox, read),
+                (None, _) => Poll::Pending,
             }) => event,
             message = next_message(subscriber) => Event::Message(message),
             result = hand(publisher, held) => Event::Handed(result),
@@ -114,6 +128,27 @@ async fn next_message(subscriber: &mut Option<Subscriber>) -> Option<Message> {
     match subscriber {
         None => pending().await,
         Some(subscriber) => subscriber.next().await.ok(),
+    }
+}
+
+/// Reads what there is to read, so that nothing from before a request is taken for its reply; then writes.
+fn poll_bus(cx: &mut Context<'_>, line: &mut serial::Port, master: &mut Master, begin: bool) -> Poll<Event> {
+    let mut buffer = ReadBuf::new(&mut master.buffer);
+    if let Poll::Ready(result) = Pin::new(&mut *line).poll_read(cx, &mut buffer) {
+        return Poll::Ready(Event::Heard(result.map(|()| buffer.filled().len())));
+    }
+    loop {
+        match master.bus.next(now(), begin) {
+            bus::Next::Write(bytes) => {
+                return Pin::new(line).poll_write(cx, bytes).map(Event::Asked);
+            }
+            bus::Next::Baud(baud) => {
+                if let Err(error) = line.set_baud(baud) {
+                    return Poll::Ready(Event::Asked(Err(error)));
+                }
+            }
+            bus::Next::Idle => return Poll::Pending,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! place (`Port::event`) for whatever comes first, so nothing that is slow holds up the rest: while the broker
 //! is behind, reading pauses and commands go on; while the device takes no bytes, frames go on.
 
+mod asking;
 mod backoff;
 pub mod config;
 mod counters;
@@ -12,6 +13,7 @@ mod down;
 mod event;
 mod outbox;
 pub mod replay;
+mod shared;
 mod traffic;
 mod up;
 
@@ -26,6 +28,7 @@ use crate::frame::Decoder;
 use crate::profile::{Guard, Reader};
 use crate::serial::{self, Finder, OpenError};
 use crate::topic::{Filter, Topic};
+use asking::Master;
 use backoff::Backoff;
 use counters::Counters;
 use down::Downlink;
@@ -83,6 +86,8 @@ pub struct Parts {
     pub state: Topic,
     /// The topic of its counters.
     pub counters: Topic,
+    /// The topic below which it speaks of itself.
+    pub base: Topic,
     /// The counters are published at most so often.
     pub counters_every: Duration,
 }
@@ -100,6 +105,8 @@ pub struct Port {
     uplink: Uplink,
     downlink: Downlink,
     outbox: Outbox,
+    /// Who asks, where the devices speak only when asked.
+    master: Option<Box<Master>>,
     parts: Parts,
     /// Messages that the broker had no room for yet, in order. While there are any, nothing is read, so there are
     /// never more than one frame's and a few about the port itself ([`traffic::HELD_OWN`]).
@@ -159,7 +166,10 @@ enum Pause {
 
 /// What the broker is asked for on behalf of a port.
 pub fn subscriptions(config: &Config) -> Vec<(Filter, Qos)> {
-    down::subscriptions(&config.command)
+    match config.is_bus() {
+        true => asking::subscriptions(config),
+        false => down::subscriptions(&config.command),
+    }
 }
 
 /// How many commands may wait in the link to the broker: a burst of them, and what the port's own queues take.
@@ -168,6 +178,7 @@ pub fn depth(config: &Config) -> usize {
         + config
             .command
             .iter()
+            .chain(config.members().flat_map(|member| &member.command))
             .map(|command| command.queue.0)
             .sum::<usize>()
 }
@@ -188,6 +199,11 @@ impl Port {
             guard,
             profile,
         } = reading.map_err(|wrong| Error::Reading(name.to_string(), wrong.to_string()))?;
+        let master = Master::new(config, &parts.base)?;
+        let entries = match &master {
+            Some(master) => master.publish_entries(),
+            None => config.publish.len(),
+        };
         let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
@@ -195,6 +211,7 @@ impl Port {
             decoder: framing.decoder(),
             uplink: Uplink::new(name.clone(), &config.publish),
             outbox: Outbox::new(down::policies(&config.command), char_time),
+            master: master.map(Box::new),
             downlink: Downlink::new(&config.command, framing, guard.clone(), profile.clone()),
             name,
             serial,
@@ -216,7 +233,7 @@ impl Port {
             overrun: 0,
             damaged: Run::default(),
             refused: Run::default(),
-            unpublished: config.publish.iter().map(|_| Run::default()).collect(),
+            unpublished: (0..entries).map(|_| Run::default()).collect(),
             dropped: BTreeMap::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
@@ -261,6 +278,9 @@ impl Port {
         self.counters.opened += 1;
         self.changed();
         self.opened_at = now();
+        if let Some(master) = &mut self.master {
+            master.bus.opened(self.opened_at);
+        }
         self.received = 0;
         self.refused_since = None;
         for note in &line.notes {
@@ -279,6 +299,10 @@ impl Port {
         }
         if let Some(reader) = &mut self.reader {
             reader.reset();
+        }
+        if let Some(master) = &mut self.master {
+            master.bus.closed(now());
+            self.told();
         }
         if let Some(queued) = self.outbox.abandon() {
             self.drop_command("cut-off", &queued, "the port went while it was being written");
@@ -346,7 +370,12 @@ impl Port {
                     self.changed();
                 }
                 Event::Wrote(Ok(count)) => self.wrote(count),
-                Event::Read(Err(error)) | Event::Wrote(Err(error)) => return End::Lost(error.to_string()),
+                Event::Heard(Ok(count)) => self.heard_bytes(count),
+                Event::Asked(Ok(count)) => self.asked(count),
+                Event::Read(Err(error))
+                | Event::Wrote(Err(error))
+                | Event::Heard(Err(error))
+                | Event::Asked(Err(error)) => return End::Lost(error.to_string()),
                 Event::Time => {
                     self.time();
                     if self.quiet && now() - self.opened_at >= SHORT {
@@ -380,7 +409,7 @@ impl Port {
                 }
                 Event::Message(message) => self.message(message),
                 Event::Handed(result) => self.handed(result),
-                Event::Read(_) | Event::Wrote(_) => {}
+                Event::Read(_) | Event::Wrote(_) | Event::Heard(_) | Event::Asked(_) => {}
             }
         }
     }
@@ -391,14 +420,17 @@ impl Port {
         loop {
             self.decode();
             let silence = self.decoder.deadline().is_some_and(|silence| silence < deadline);
-            if !silence && !self.outbox.is_writing() || now() >= deadline {
+            let asking = self.master.as_ref().is_some_and(|master| master.bus.is_writing());
+            if !silence && !asking && !self.outbox.is_writing() || now() >= deadline {
                 break;
             }
             match self.event(Some(&mut line), false, Some(deadline)).await {
                 Event::Order(Some(Order::Answer(answer))) => drop(answer.send(())),
                 Event::Order(None) => break,
                 Event::Wrote(Ok(count)) => self.wrote(count),
-                Event::Wrote(Err(_)) => break,
+                Event::Asked(Ok(count)) => self.asked(count),
+                Event::Heard(Ok(count)) => self.heard_bytes(count),
+                Event::Wrote(Err(_)) | Event::Heard(Err(_)) | Event::Asked(Err(_)) => break,
                 Event::Time => self.time(),
                 Event::Handed(result) => self.handed(result),
                 _ => {}

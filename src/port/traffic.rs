@@ -5,6 +5,7 @@ use super::outbox::Queued;
 use super::up::Unpublished;
 use super::{Parts, Port, now};
 use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
+use crate::bus::Life;
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
 use crate::field::record::{Entry, Quality, Record};
 use crate::fold::Run;
@@ -57,6 +58,9 @@ pub(super) fn meaning(
 impl Port {
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     pub(super) fn decode(&mut self) {
+        if self.master.is_some() {
+            return self.told();
+        }
         let Port {
             name,
             decoder,
@@ -173,6 +177,9 @@ impl Port {
     fn command(&mut self, message: &Message) {
         self.counters.commands += 1;
         self.changed();
+        if self.master.is_some() {
+            return self.bus_command(message);
+        }
         match self.downlink.frame(message, now()) {
             None => {}
             Some(Ok(queued)) => {
@@ -218,7 +225,14 @@ impl Port {
         self.dropped(queued.entry, reason, &queued.topic, &queued.frame, why);
     }
 
-    fn dropped(&mut self, entry: usize, reason: &'static str, topic: &Topic, bytes: &[u8], why: &str) {
+    pub(super) fn dropped(
+        &mut self,
+        entry: usize,
+        reason: &'static str,
+        topic: &Topic,
+        bytes: &[u8],
+        why: &str,
+    ) {
         *self.counters.dropped.entry(reason).or_default() += 1;
         self.changed();
         if let Some(count) = self.say(entry, reason) {
@@ -255,6 +269,10 @@ impl Port {
             }
         }
         let mut count = 0u64;
+        while let Some(order) = self.master.as_mut().and_then(|master| master.bus.refuse()) {
+            count += 1;
+            self.life(order.ticket, Life::Dropped("stopped"));
+        }
         while let Some(queued) = self.outbox.pop() {
             count += 1;
             if self.parts.tap.watched() {
@@ -279,6 +297,10 @@ impl Port {
     pub(super) fn time(&mut self) {
         let now = now();
         self.decoder.expire(now);
+        if let Some(master) = &mut self.master {
+            master.bus.time(now);
+            self.told();
+        }
         if self.held.is_empty() {
             self.publish_due(now, false);
         }
@@ -292,12 +314,13 @@ impl Port {
 
     /// Publishes what has waited for its time; with `all`, also what would have to wait longer.
     pub(super) fn publish_due(&mut self, now: Instant, all: bool) {
-        if !all && self.uplink.deadline().is_none_or(|due| due > now) {
+        if !all && self.publish_deadline().is_none_or(|due| due > now) {
             return;
         }
         let Port {
             name,
             uplink,
+            master,
             parts,
             held,
             counters,
@@ -305,14 +328,17 @@ impl Port {
             ..
         } = self;
         let mut any = false;
-        let mut send = |entry: usize, message| {
-            any = true;
-            let _ = publish(message, entry, name, parts, held, counters, unpublished);
-        };
-        if all {
-            uplink.flush(now, &mut send);
-        } else {
-            uplink.time(now, &mut send);
+        let of_devices = master.iter_mut().flat_map(|master| master.uplinks());
+        for (base, uplink) in std::iter::once((0, uplink)).chain(of_devices) {
+            let mut send = |entry: usize, message| {
+                any = true;
+                let _ = publish(message, base + entry, name, parts, held, counters, unpublished);
+            };
+            if all {
+                uplink.flush(now, &mut send);
+            } else {
+                uplink.time(now, &mut send);
+            }
         }
         if any {
             self.changed();
@@ -335,7 +361,9 @@ impl Port {
         self.counters_due = None;
         self.counters_said = Some(now());
         self.counters.broker_depth = self.parts.publisher.depth() + self.held.len();
-        self.counters.command_depth = self.outbox.len();
+        let asked = self.master.as_ref().map_or(0, |master| master.bus.waiting());
+        self.counters.command_depth = self.outbox.len() + asked;
+        self.measure();
         let topic = self.parts.counters.clone();
         self.publish_own(topic, self.counters.json().into());
     }
@@ -361,8 +389,25 @@ impl Port {
         }
     }
 
+    /// Tells those who watch.
+    pub(super) fn see(&self, direction: Direction, bytes: &[u8], verdict: Verdict) {
+        if self.parts.tap.watched() {
+            let time = match direction {
+                Direction::Up => self.stamp,
+                Direction::Down => SystemTime::now(),
+            };
+            see(&self.parts.tap, &self.name, time, direction, bytes, verdict);
+        }
+    }
+
+    /// When a publish entry has something to say by time.
+    pub(super) fn publish_deadline(&self) -> Option<Instant> {
+        let of_devices = self.master.as_ref().and_then(|master| master.publish_deadline());
+        [self.uplink.deadline(), of_devices].into_iter().flatten().min()
+    }
+
     /// A retained message about the port itself, behind whatever is held.
-    fn publish_own(&mut self, topic: Topic, payload: Bytes) {
+    pub(super) fn publish_own(&mut self, topic: Topic, payload: Bytes) {
         if self.held.len() >= HELD_OWN {
             // The broker has not moved for long; the next state or counters will say the same and more.
             return;
@@ -380,7 +425,7 @@ impl Port {
 }
 
 /// Gives the broker what an entry has made, and counts it; or counts that it has made nothing, and says why.
-fn publish(
+pub(super) fn publish(
     made: Result<Message, Unpublished>,
     entry: usize,
     name: &Arc<str>,

@@ -5,7 +5,7 @@ use crate::broker::{Message, Qos};
 use crate::field::record::Record;
 use crate::octets::Octets;
 pub(crate) use crate::publish::Unpublished;
-use crate::publish::{self, Frame, Out};
+use crate::publish::{self, Frame, Origin, Out};
 use regex::bytes::Regex;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 /// The publish entries of a port.
 #[derive(Debug)]
 pub(crate) struct Uplink {
-    port: Arc<str>,
+    of: Arc<Origin>,
     entries: Vec<Entry>,
     seq: u64,
 }
@@ -42,12 +42,14 @@ type Send<'a> = dyn FnMut(usize, Result<Message, Unpublished>) + 'a;
 impl Uplink {
     /// The entries of the port of this name.
     pub(crate) fn new(port: Arc<str>, entries: &[Publish]) -> Uplink {
-        let entries = entries.iter().map(|publish| Entry::new(&port, publish)).collect();
-        Uplink {
-            port,
-            entries,
-            seq: 0,
-        }
+        Uplink::of(Origin { port, device: None }, entries.iter())
+    }
+
+    /// The entries for one device of a port.
+    pub(crate) fn of<'a>(of: Origin, entries: impl Iterator<Item = &'a Publish>) -> Uplink {
+        let of = Arc::new(of);
+        let entries = entries.map(|publish| Entry::new(&of, publish)).collect();
+        Uplink { of, entries, seq: 0 }
     }
 
     /// Makes the messages of one good frame whose last byte came at `time`, and hands each to `send` with the
@@ -63,7 +65,7 @@ impl Uplink {
         let seq = self.seq;
         self.seq += 1;
         let frame = Frame {
-            port: &self.port,
+            of: &self.of,
             bytes,
             record,
             time,
@@ -72,6 +74,11 @@ impl Uplink {
         for (number, entry) in self.entries.iter_mut().enumerate() {
             entry.frame(&frame, now, &mut |made| send(number, made));
         }
+    }
+
+    /// How many entries there are.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
     }
 
     /// When [`time`](Uplink::time) is to be called.
@@ -113,7 +120,7 @@ fn message(out: Out, qos: Qos, retain: bool) -> Message {
 }
 
 impl Entry {
-    fn new(port: &Arc<str>, publish: &Publish) -> Entry {
+    fn new(of: &Arc<Origin>, publish: &Publish) -> Entry {
         let when = match &publish.when {
             None => Condition::Always,
             Some(When::Prefix(prefix)) => Condition::Prefix(prefix.clone()),
@@ -130,7 +137,7 @@ impl Entry {
             }
         };
         Entry {
-            says: publish::Entry::new(port.clone(), &publish.plan()),
+            says: publish::Entry::new(of.clone(), &publish.plan()),
             qos: publish.qos,
             retain: publish.retain,
             when,

@@ -112,15 +112,10 @@ impl Profile {
             compile(config, char_time, &mut protocols, &mut mistakes);
             let common = command::Common::new(config, char_time, &mut mistakes);
             commands.extend(command::compile(config, &common, &mut mistakes));
+            // Profiles that share a line can only be listened to: each device that is asked has one of its own.
             if configs.len() == 1 {
                 asks = ask::compile(config, &common, &mut mistakes);
                 whose = ask::Whose::compile(config, &mut mistakes);
-            } else if !config.poll.is_empty() {
-                let what = "it has polls: give its port a `[[port.device]]` for each device".to_owned();
-                mistakes.push(Mistake {
-                    path: "poll".into(),
-                    what,
-                });
             }
         }
         let mut examples = configs.iter().flat_map(|config| &config.example);
@@ -319,6 +314,12 @@ fn enciphered(steps: &[Unpack]) -> bool {
 /// The bytes of an example as they come from the line.
 pub(crate) fn example_wire(example: &config::Example) -> Option<Vec<u8>> {
     example::wire(example).ok()
+}
+
+/// Whether frames of a kind answer this request; `None` where the kind doesn't say.
+pub(crate) fn answers(kind: &Kind, request: &[u8]) -> Option<bool> {
+    let test = Test::new(kind.when.request.as_deref()?).ok()?;
+    Some(test.fits(request, None))
 }
 
 /// Hexadecimal digits as bytes; blanks are ignored.

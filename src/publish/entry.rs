@@ -2,7 +2,7 @@
 
 use super::aggregate::Aggregate;
 use super::gate::{Content, Gate};
-use super::scene::{Frame, Groups, Scene, VALUE};
+use super::scene::{Frame, Groups, Origin, Scene, VALUE};
 use super::{Chosen, Out, Payload, Policy, Stale, Take};
 use crate::field::record::{Entry as Held, Info, Quality, Record, Shape, Value};
 use crate::field::{self, Context, Up};
@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 /// An entry with what it remembers.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    port: Arc<str>,
+    of: Arc<Origin>,
     topic: Template,
     what: What,
     chosen: Option<Vec<Chosen>>,
@@ -136,7 +136,7 @@ impl Plan {
 }
 
 impl Entry {
-    pub(crate) fn new(port: Arc<str>, plan: &Plan) -> Entry {
+    pub(crate) fn new(of: Arc<Origin>, plan: &Plan) -> Entry {
         let what = match &plan.payload {
             Some(Payload::Template(text)) if plan.per_value() => What::Value(Some(text.clone())),
             Some(Payload::Template(text)) => What::Text(text.clone()),
@@ -158,7 +158,7 @@ impl Entry {
             .map(|own| plan.policy.with(own))
             .collect();
         Entry {
-            port,
+            of,
             topic: plan.topic.clone(),
             what,
             chosen: plan.fields.clone(),
@@ -168,7 +168,7 @@ impl Entry {
             steady: plan
                 .topic
                 .names()
-                .all(|name| matches!(name, "port" | "field" | "unit")),
+                .all(|name| matches!(name, "port" | "field" | "unit" | "device")),
             plans: Vec::new(),
             keys: BTreeMap::new(),
             next: None,
@@ -317,7 +317,7 @@ impl Entry {
     /// The topic of a field, where it is the same for every frame.
     fn steady_topic(&self, path: &str, entry: Held<'_>) -> Option<Topic> {
         let frame = Frame {
-            port: &self.port,
+            of: &self.of,
             bytes: &[],
             record: None,
             time: SystemTime::UNIX_EPOCH,
@@ -476,7 +476,7 @@ impl Entry {
                 _ => alone = Some(value),
             }
         }
-        let frame = last.frame(&self.port);
+        let frame = last.frame(&self.of);
         let info = last.entry().map(|entry| entry.info);
         let one = match (&last.path, &alone, info) {
             (Some(path), Some(value), Some(info)) => Some((
@@ -523,7 +523,7 @@ impl Entry {
         let (Some((topic, last)), Some(stale)) = (&key.silence, &policy.stale) else {
             return;
         };
-        let frame = last.frame(&self.port);
+        let frame = last.frame(&self.of);
         let scene = Scene {
             frame: &frame,
             groups: &last.groups,
@@ -578,7 +578,7 @@ impl Entry {
         match &self.what {
             What::Bytes(up) => {
                 let context = Context {
-                    port: frame.port,
+                    port: &frame.of.port,
                     time: frame.time,
                     seq: frame.seq,
                 };
@@ -684,9 +684,9 @@ impl Last {
         }
     }
 
-    fn frame<'a>(&'a self, port: &'a str) -> Frame<'a> {
+    fn frame<'a>(&'a self, of: &'a Origin) -> Frame<'a> {
         Frame {
-            port,
+            of,
             bytes: &self.bytes,
             record: self.record.as_ref(),
             time: self.time,

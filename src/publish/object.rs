@@ -66,7 +66,7 @@ impl Object {
         }
         if self.port && !named("port") {
             out.push_str("\"port\":");
-            write_json_text(frame.port, out);
+            write_json_text(&frame.of.port, out);
             out.push(',');
         }
         if self.seq && !named("seq") {

@@ -6,20 +6,32 @@ use crate::template::Values;
 use minijinja::Value as Given;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Names that every entry has.
 pub(crate) const PLAIN: [&str; 3] = ["port", "seq", "time"];
+/// Names that entries of a port with several devices have, too.
+pub(crate) const DEVICE: [&str; 2] = ["device", "address"];
 /// Names that stand for one value, so that an entry with one of them makes a message for each value.
 pub(crate) const VALUE: [&str; 5] = ["field", "value", "unit", "quality", "title"];
 /// Names that stand for all values, by their names: `fields["wind-speed"]`.
 const ALL: [&str; 3] = ["fields", "units", "qualities"];
 
+/// Whose frames they are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    /// The port's name.
+    pub(crate) port: Arc<str>,
+    /// The device's name and its address, where the port has several.
+    pub(crate) device: Option<(Arc<str>, Arc<str>)>,
+}
+
 /// One frame of a port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame<'a> {
-    /// The port's name.
-    pub(crate) port: &'a str,
+    /// Whose it is.
+    pub(crate) of: &'a Origin,
     /// Its bytes.
     pub(crate) bytes: &'a [u8],
     /// Its values, where the port has fields.
@@ -76,7 +88,7 @@ impl Scene<'_> {
 impl Values for Scene<'_> {
     fn bytes<'a>(&'a self, name: &str, scratch: &'a mut String) -> Option<&'a [u8]> {
         match name {
-            "port" => return Some(self.frame.port.as_bytes()),
+            "port" => return Some(self.frame.of.port.as_bytes()),
             "seq" => {
                 let _ = write!(scratch, "{}", self.frame.seq);
             }
@@ -111,11 +123,16 @@ impl Values for Scene<'_> {
                     Some(("qualities", field)) => {
                         scratch.push_str(self.quality(self.frame.record?.find(field)?.quality));
                     }
-                    _ => {
-                        let entry = self.find(name)?;
-                        entry.good()?;
-                        entry.write(scratch);
-                    }
+                    _ => match (self.find(name), &self.frame.of.device) {
+                        // A field of this name goes first.
+                        (None, Some((device, _))) if name == "device" => return Some(device.as_bytes()),
+                        (None, Some((_, address))) if name == "address" => return Some(address.as_bytes()),
+                        (entry, _) => {
+                            let entry = entry?;
+                            entry.good()?;
+                            entry.write(scratch);
+                        }
+                    },
                 }
             }
         }
@@ -133,7 +150,9 @@ impl Values for Scene<'_> {
             "units" => self.all(|entry| Some(Given::from(entry.unit()))),
             "qualities" => self.all(|entry| Some(Given::from(self.quality(entry.quality)))),
             _ => {
-                if !words().any(|word| word == name) && !self.groups.iter().any(|(known, _)| **known == *name)
+                if !words().any(|word| word == name)
+                    && !self.groups.iter().any(|(known, _)| **known == *name)
+                    && (self.find(name).is_some() || !DEVICE.contains(&name))
                 {
                     return self.find(name)?.good().map(given);
                 }

@@ -3,7 +3,7 @@
 use super::ioctl;
 use super::open::Line;
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use serialport::TTYPort;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -37,6 +37,15 @@ impl Port {
     /// What was opened, and how its line is set in truth.
     pub fn line(&self) -> &Line {
         &self.line
+    }
+
+    /// Sets another speed, for devices that ask for it in the middle of a dialogue.
+    pub fn set_baud(&mut self, baud: u32) -> io::Result<()> {
+        let mut termios = tcgetattr(&*self)?;
+        termios.set_speed(baud)?;
+        // What was written leaves at the old speed, as far as the driver knows of it.
+        tcsetattr(&*self, OptionalActions::Now, &termios)?;
+        Ok(())
     }
 
     /// How many written bytes the kernel still holds. A pty holds none: its other end has them already.

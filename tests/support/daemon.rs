@@ -99,6 +99,14 @@ impl Setup {
         self
     }
 
+    /// A device profile beside the configuration.
+    pub(crate) fn profile(self, name: &str, text: &str) -> Setup {
+        let folder = self.dir.path().join("devices");
+        fs::create_dir_all(&folder).expect("a folder for profiles");
+        fs::write(folder.join(format!("{name}.toml")), text).expect("a profile");
+        self
+    }
+
     /// Other listeners than those on free ports.
     pub(crate) fn listeners(mut self, text: &str) -> Setup {
         self.listeners = Some(text.into());

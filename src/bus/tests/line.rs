@@ -74,7 +74,6 @@ pub(super) enum Fault {
 pub(super) struct Line {
     pub(super) bus: Bus,
     pub(super) now: Instant,
-    pub(super) start: Instant,
     coming: BTreeMap<(Instant, u64), Vec<u8>>,
     number: u64,
     /// Which addresses are there.
@@ -123,7 +122,6 @@ impl Line {
         Line {
             bus: Bus::new(made(profile, addresses), vec![policy], 9600, CHAR, start),
             now: start,
-            start,
             coming: BTreeMap::new(),
             number: 0,
             there: addresses.to_vec(),
@@ -215,7 +213,7 @@ impl Line {
             rounds = if at == self.now { rounds + 1 } else { 0 };
             at = self.now;
             assert!(rounds < 1000, "it goes round in a circle");
-            match self.bus.next(self.now) {
+            match self.bus.next(self.now, true) {
                 Next::Write(bytes) => {
                     let bytes = bytes.to_vec();
                     self.written.push((self.now, bytes.clone()));
@@ -235,7 +233,7 @@ impl Line {
                 return;
             }
             let coming = self.coming.keys().next().map(|(at, _)| *at);
-            let next = [self.bus.deadline(self.now), coming, Some(until)]
+            let next = [self.bus.deadline(self.now, true), coming, Some(until)]
                 .into_iter()
                 .flatten()
                 .min();

@@ -1,0 +1,585 @@
+//! A port whose devices speak only when asked: the bus at work, and what it tells.
+
+use super::config::{self, Config};
+use super::shared::Addressed;
+use super::traffic::publish;
+use super::up::Uplink;
+use super::{Error, Port, now};
+use crate::broker::Message;
+use crate::bus::{
+    Bus, Change, Device, Fault, Happened, Heard, Life, Order, Plan, Policy, Reply, Verify, What,
+};
+use crate::control::{Direction, Verdict};
+use crate::field::record::{Entry, Quality, Record};
+use crate::field::timestamp;
+use crate::fold::Run;
+use crate::profile::asked::Address;
+use crate::publish::Origin;
+use crate::topic::{Filter, Topic};
+use serde_json::{Map, Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tracing::{debug, info, warn};
+
+/// The line's time is measured over so long at least.
+const MEASURE: Duration = Duration::from_secs(10);
+/// So much is read at once.
+const READ: usize = 4096;
+
+/// The master of a port's line, with what is published of its devices.
+pub(super) struct Master {
+    pub(super) bus: Bus,
+    pub(super) buffer: Box<[u8]>,
+    uplinks: Vec<Uplink>,
+    /// Where a device's entries begin among all that are counted.
+    bases: Vec<usize>,
+    entries: Vec<Addressed>,
+    seen: Vec<Seen>,
+    /// Devices of which something new is to be said.
+    fresh: BTreeSet<usize>,
+    pub(super) planned: f64,
+    /// Since when the line's time is measured, and what share of it was used before.
+    measured: Instant,
+    used: Option<f64>,
+    warn_above: f64,
+    busy: Run,
+    /// The number of the next command.
+    tickets: u64,
+}
+
+/// What is known of a device's values.
+struct Seen {
+    topic: Topic,
+    address: Option<Address>,
+    state: &'static str,
+    since: SystemTime,
+    why: Option<Fault>,
+    polls: BTreeMap<Arc<str>, Known>,
+}
+
+/// What is known of a poll.
+#[derive(Default)]
+struct Known {
+    /// Since when it can't be read, and why.
+    unread: Option<(SystemTime, Fault)>,
+    last: Option<(SystemTime, Map<String, Json>)>,
+}
+
+/// A command that can't be sent.
+pub(super) struct Unfit {
+    pub(super) entry: usize,
+    pub(super) name: &'static str,
+    pub(super) why: String,
+}
+
+impl Master {
+    /// The master of this port's line, where its devices speak only when asked.
+    pub(super) fn new(config: &Config, base: &Topic) -> Result<Option<Master>, Error> {
+        if !config.is_bus() {
+            return Ok(None);
+        }
+        let wrong = |what: String| Error::Reading(config.name.as_str().to_owned(), what);
+        let devices = config.bus_devices().map_err(|(path, mistakes)| {
+            let what = mistakes
+                .first()
+                .map(|mistake| format!("{}: {}", mistake.path, mistake.what));
+            wrong(format!("{path}: {}", what.unwrap_or_default()))
+        })?;
+        let serial = config.serial();
+        let char_time = serial.char_time();
+        let plan = Plan::new(&devices, char_time);
+        let port: Arc<str> = config.name.as_str().into();
+        let (mut uplinks, mut bases, mut seen, mut base_entry) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for asked in config.asked() {
+            let address: Arc<str> = asked
+                .address
+                .as_ref()
+                .map(Address::to_string)
+                .unwrap_or_default()
+                .into();
+            let origin = Origin {
+                port: port.clone(),
+                device: Some((asked.name.clone(), address)),
+            };
+            bases.push(base_entry);
+            base_entry += asked.publish.len();
+            uplinks.push(Uplink::of(origin, asked.publish.into_iter()));
+            let topic = Topic::parse(&format!("{base}/device/{}/state", asked.name));
+            seen.push(Seen {
+                topic: topic.map_err(|error| wrong(error.to_string()))?,
+                address: asked.address,
+                state: "unknown",
+                since: SystemTime::now(),
+                why: None,
+                polls: BTreeMap::new(),
+            });
+        }
+        let entries = config.addressed();
+        let policies = entries.iter().map(|addressed| Policy {
+            queue: addressed.entry.queue.0,
+            drop_oldest: addressed.entry.when_full == config::WhenFull::DropOldest,
+            replace: addressed.entry.replace,
+            spacing: addressed.entry.spacing.into(),
+        });
+        let bus = Bus::new(devices, policies.collect(), serial.baud.get(), char_time, now());
+        Ok(Some(Master {
+            bus,
+            buffer: vec![0; READ].into(),
+            uplinks,
+            bases,
+            entries,
+            seen,
+            fresh: BTreeSet::new(),
+            planned: plan.utilisation(),
+            measured: now(),
+            used: None,
+            warn_above: config.bus.warn_above.0,
+            busy: Run::default(),
+            tickets: 0,
+        }))
+    }
+
+    /// How many entries its devices publish by.
+    pub(super) fn publish_entries(&self) -> usize {
+        self.bases.last().copied().unwrap_or(0) + self.uplinks.last().map_or(0, Uplink::count)
+    }
+
+    /// When the publish entries have something to say by time.
+    pub(super) fn publish_deadline(&self) -> Option<Instant> {
+        self.uplinks.iter().filter_map(Uplink::deadline).min()
+    }
+
+    /// The uplinks, with the numbers at which their entries begin.
+    pub(super) fn uplinks(&mut self) -> impl Iterator<Item = (usize, &mut Uplink)> {
+        self.bases.iter().copied().zip(&mut self.uplinks)
+    }
+
+    /// The order that a message is, if it is one for a device.
+    pub(super) fn order(&mut self, message: &Message, now: Instant) -> Option<Result<Order, Unfit>> {
+        let matching = |addressed: &Addressed| addressed.topic.matches(&message.topic);
+        let number = self.entries.iter().position(matching)?;
+        let addressed = &self.entries[number];
+        let device = self.bus.device(addressed.device)?;
+        self.tickets += 1;
+        let ticket = self.tickets;
+        Some(order(number, addressed, device, message, now).map(|order| Order { ticket, ..order }))
+    }
+
+    /// The share of the line's time that was used, measured anew when that is long enough ago to mean something.
+    fn busy(&mut self, now: Instant) -> bool {
+        let over = now.saturating_duration_since(self.measured);
+        if over < MEASURE {
+            return false;
+        }
+        self.measured = now;
+        self.used = Some(percent(self.bus.busy(over).min(1.0)));
+        true
+    }
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 1000.0).round() / 10.0
+}
+
+fn order(
+    number: usize,
+    addressed: &Addressed,
+    device: &Device,
+    message: &Message,
+    now: Instant,
+) -> Result<Order, Unfit> {
+    let entry = &addressed.entry;
+    let unfit = |name: &'static str, why: String| Unfit {
+        entry: number,
+        name,
+        why,
+    };
+    if message.retain && !entry.accept_retained {
+        return Err(unfit("retained", super::down::Refused::Retained.to_string()));
+    }
+    let mut wanted = Vec::new();
+    let what = match (&entry.poll, &entry.command) {
+        (Some(name), _) => {
+            let poll = device.poll(name);
+            What::Read(poll.ok_or_else(|| unfit("payload", format!("the device has no poll `{name}`")))?)
+        }
+        (None, Some(name)) => {
+            let command = device.profile.command(name);
+            let command =
+                command.ok_or_else(|| unfit("payload", format!("the device has no command `{name}`")))?;
+            let address = device.address.as_ref();
+            let frame = command.frame_to(&message.payload, address);
+            wanted.extend(command.given(&message.payload, address));
+            What::Frame {
+                bytes: frame.map_err(|error| unfit("payload", error.to_string()))?.into(),
+                reply: Reply::of(command.reply(), command.is_silent() || device.rules.broadcast),
+                timeout: None,
+            }
+        }
+        (None, None) => {
+            let data = entry
+                .payload
+                .bytes(&message.topic, &addressed.topic, &message.payload);
+            let data = data.map_err(|error| unfit("payload", error.to_string()))?;
+            let mut frame = Vec::new();
+            if entry.bare {
+                frame = data;
+            } else {
+                let framing = device.profile.framing();
+                let made = framing.encode(&data, device.profile.guard(), &mut frame);
+                made.map_err(|error| unfit("frame", error.to_string()))?;
+            }
+            What::Frame {
+                bytes: frame.into(),
+                reply: Reply::of(&[], device.rules.broadcast),
+                timeout: None,
+            }
+        }
+    };
+    let verify = entry.verify.as_deref().and_then(|name| device.poll(name));
+    Ok(Order {
+        ticket: 0,
+        entry: number,
+        device: addressed.device,
+        topic: message.topic.clone(),
+        what,
+        retries: entry.retries,
+        expires: now + Duration::from(entry.expire),
+        verify: verify.map(|poll| Verify { poll, wanted }),
+    })
+}
+
+impl Seen {
+    fn json(&self, name: &str) -> Vec<u8> {
+        let polls = self.polls.iter().map(|(name, known)| {
+            let mut poll = Map::new();
+            match &known.unread {
+                None => {
+                    poll.insert("state".into(), "good".into());
+                }
+                Some((since, why)) => {
+                    poll.insert("state".into(), "unread".into());
+                    poll.insert("reason".into(), why.name().into());
+                    poll.insert("text".into(), why.to_string().into());
+                    poll.insert("since".into(), timestamp(*since).into());
+                    if let Some((time, values)) = &known.last {
+                        poll.insert("last".into(), Json::Object(values.clone()));
+                        poll.insert("last-time".into(), timestamp(*time).into());
+                    }
+                }
+            }
+            (name.to_string(), Json::Object(poll))
+        });
+        let mut whole = json!({
+            "device": name,
+            "state": self.state,
+            "since": timestamp(self.since),
+            "polls": Json::Object(polls.collect()),
+        });
+        if let Some(address) = &self.address {
+            whole["address"] = address.json();
+        }
+        if let Some(why) = &self.why {
+            whole["reason"] = why.name().into();
+            whole["text"] = why.to_string().into();
+        }
+        whole.to_string().into_bytes()
+    }
+}
+
+/// The good values of a record, as JSON.
+fn values(record: &Record) -> Map<String, Json> {
+    let mut text = String::new();
+    record.write_json(&mut text);
+    match serde_json::from_str(&text) {
+        Ok(Json::Object(values)) => values,
+        _ => Map::new(),
+    }
+}
+
+impl Port {
+    /// Takes what has happened on the bus.
+    pub(super) fn told(&mut self) {
+        let mut any = false;
+        while let Some(happened) = self.master.as_mut().and_then(|master| master.bus.happened()) {
+            any = true;
+            self.take(happened);
+        }
+        if any {
+            self.changed();
+            self.say_devices();
+        }
+    }
+
+    fn take(&mut self, happened: Happened) {
+        let time = self.stamp;
+        match happened {
+            Happened::Sent { bytes, .. } => {
+                self.counters.sent += 1;
+                self.see(Direction::Down, &bytes, Verdict::Sent);
+            }
+            Happened::Heard { bytes, as_, .. } => self.heard(&bytes, as_),
+            Happened::Values {
+                device,
+                poll,
+                bytes,
+                record,
+            } => self.values(device, poll, &bytes, &record),
+            Happened::Read { device, poll } => {
+                self.known(device, poll, |known| known.unread.take().is_some())
+            }
+            Happened::Unread { device, poll, why } => {
+                debug!(port = %self.name, poll = %poll, "can't be read: {why}");
+                self.known(device, poll, |known| {
+                    let same = known.unread.as_ref().is_some_and(|(_, before)| *before == why);
+                    let since = known
+                        .unread
+                        .take()
+                        .map_or(time.max(SystemTime::UNIX_EPOCH), |(since, _)| since);
+                    let since = if since == SystemTime::UNIX_EPOCH {
+                        SystemTime::now()
+                    } else {
+                        since
+                    };
+                    known.unread = Some((since, why));
+                    !same
+                });
+            }
+            Happened::Device { device, change, why } => self.device(device, change, why),
+            Happened::Command { ticket, life } => self.life(ticket, life),
+        }
+    }
+
+    fn known(&mut self, device: usize, poll: Arc<str>, change: impl FnOnce(&mut Known) -> bool) {
+        let Some(master) = &mut self.master else { return };
+        let Some(seen) = master.seen.get_mut(device) else {
+            return;
+        };
+        let new = !seen.polls.contains_key(&poll);
+        if change(seen.polls.entry(poll).or_default()) || new {
+            master.fresh.insert(device);
+        }
+    }
+
+    fn device(&mut self, number: usize, change: Change, why: Option<Fault>) {
+        let Some(master) = &mut self.master else { return };
+        let (Some(seen), Some(device)) = (master.seen.get_mut(number), master.bus.device(number)) else {
+            return;
+        };
+        let name = &self.name;
+        match (change, &why) {
+            (Change::Came, _) if seen.state == "unknown" => {
+                info!(port = %name, device = %device.name, "the device answers");
+            }
+            (Change::Came, _) => {
+                info!(notice = true, port = %name, device = %device.name, "the device answers again");
+            }
+            // The port has said it.
+            (Change::Went, Some(Fault::Gone)) => {}
+            (Change::Went, why) => {
+                let why = why.as_ref().map(Fault::to_string).unwrap_or_default();
+                warn!(port = %name, device = %device.name, "the device does not answer, trying on: {why}");
+            }
+        }
+        seen.state = if change == Change::Came {
+            "online"
+        } else {
+            "offline"
+        };
+        seen.since = SystemTime::now();
+        seen.why = why;
+        master.fresh.insert(number);
+    }
+
+    /// Publishes what has changed of the devices.
+    fn say_devices(&mut self) {
+        let fresh = self
+            .master
+            .as_mut()
+            .map(|master| std::mem::take(&mut master.fresh));
+        for number in fresh.unwrap_or_default() {
+            let Some(master) = &self.master else { return };
+            let (Some(seen), Some(device)) = (master.seen.get(number), master.bus.device(number)) else {
+                continue;
+            };
+            let (topic, payload) = (seen.topic.clone(), seen.json(&device.name));
+            self.publish_own(topic, payload.into());
+        }
+    }
+
+    fn heard(&mut self, bytes: &[u8], as_: Heard) {
+        let verdict = match as_ {
+            Heard::Damaged(why) => {
+                self.counters.damage(why);
+                debug!(port = %self.name, reason = why, bytes = %bytes.escape_ascii(), "damaged frame");
+                if let Some(count) = self.damaged.fault(now()) {
+                    let len = bytes.len();
+                    warn!(port = %self.name, count, reason = why, "damaged frame, dropped ({len} bytes)");
+                }
+                Verdict::Damaged(why)
+            }
+            as_ => {
+                self.counters.frames += 1;
+                if let Some(count) = self.damaged.good() {
+                    info!(port = %self.name, count, "good frames again");
+                }
+                match as_ {
+                    // Said with what is published of it.
+                    Heard::Answer => return,
+                    Heard::Refusal => {
+                        self.counters.errors += 1;
+                        return;
+                    }
+                    Heard::Misread(why) => {
+                        self.counters.refused += 1;
+                        if let Some(count) = self.refused.fault(now()) {
+                            warn!(port = %self.name, count, "a frame is not as the device's description says: {why}");
+                        }
+                        Verdict::Refused(why)
+                    }
+                    Heard::Foreign => Verdict::Refused("it is of another device".into()),
+                    Heard::Late => Verdict::Refused("it came too late".into()),
+                    Heard::Unasked | Heard::Damaged(_) => Verdict::Skipped,
+                }
+            }
+        };
+        self.see(Direction::Up, bytes, verdict);
+    }
+
+    fn values(&mut self, number: usize, poll: Option<Arc<str>>, bytes: &[u8], record: &Record) {
+        let count = |quality: Quality| {
+            record
+                .iter()
+                .filter(|entry: &Entry<'_>| entry.quality == quality)
+                .count()
+        };
+        self.counters.out_of_range += count(Quality::OutOfRange) as u64;
+        self.counters.absent += count(Quality::Absent) as u64;
+        let stamp = self.stamp;
+        if let Some(poll) = poll {
+            let good = values(record);
+            self.known(number, poll, |known| {
+                let before = known.last.take().map(|(_, values)| values).unwrap_or_default();
+                let mut all = before;
+                all.extend(good);
+                known.last = Some((stamp, all));
+                false
+            });
+        }
+        let Port {
+            name,
+            master,
+            parts,
+            held,
+            counters,
+            unpublished,
+            ..
+        } = self;
+        let Some(master) = master else { return };
+        let base = master.bases.get(number).copied().unwrap_or(0);
+        let Some(uplink) = master.uplinks.get_mut(number) else {
+            return;
+        };
+        let (mut made, mut refused) = (0, None);
+        uplink.messages(bytes, Some(record), stamp, now(), |entry, message| match publish(
+            message,
+            base + entry,
+            name,
+            parts,
+            held,
+            counters,
+            unpublished,
+        ) {
+            Ok(()) => made += 1,
+            Err(why) => refused = Some(why),
+        });
+        let verdict = match refused {
+            Some(why) => Verdict::Refused(why),
+            None if made > 0 => Verdict::Published,
+            None => Verdict::Skipped,
+        };
+        self.see(Direction::Up, bytes, verdict);
+    }
+
+    pub(super) fn life(&mut self, _ticket: u64, life: Life) {
+        let name = match &life {
+            Life::Sent(_) | Life::Answered(_) | Life::Done | Life::Verified(_) => return,
+            life => life.name(),
+        };
+        *self.counters.dropped.entry(name).or_default() += 1;
+        debug!(port = %self.name, state = name, "a command has ended");
+    }
+
+    /// A message for one of the devices.
+    pub(super) fn bus_command(&mut self, message: &Message) {
+        let Some(master) = &mut self.master else { return };
+        match master.order(message, now()) {
+            None => {}
+            Some(Ok(order)) => master.bus.push(order),
+            Some(Err(unfit)) => {
+                self.dropped(
+                    unfit.entry,
+                    unfit.name,
+                    &message.topic,
+                    &message.payload,
+                    &unfit.why,
+                );
+            }
+        }
+        self.told();
+    }
+
+    /// So many bytes came from the line.
+    pub(super) fn heard_bytes(&mut self, count: usize) {
+        self.counters.bytes_in += count as u64;
+        self.received += count as u64;
+        self.stamp = SystemTime::now();
+        if let Some(master) = &mut self.master {
+            let Master { bus, buffer, .. } = &mut **master;
+            bus.received(&buffer[..count.min(READ)], now());
+        }
+        self.told();
+    }
+
+    /// The line took so many bytes of a request.
+    pub(super) fn asked(&mut self, count: usize) {
+        self.counters.bytes_out += count as u64;
+        if let Some(master) = &mut self.master {
+            master.bus.wrote(count, now());
+        }
+        self.told();
+    }
+
+    /// How busy the line was; warns of it where that is much.
+    pub(super) fn measure(&mut self) {
+        let Some(master) = &mut self.master else { return };
+        let anew = master.busy(now());
+        self.counters.bus = Some(super::counters::OfBus {
+            counts: master.bus.counts().clone(),
+            planned: percent(master.planned),
+            busy: master.used,
+        });
+        let Some(share) = master.used.filter(|_| anew) else {
+            return;
+        };
+        if share > master.warn_above {
+            if let Some(count) = master.busy.fault(now()) {
+                warn!(port = %self.name, count, "the line is busy for {share}% of its time, more than `warn-above`");
+            }
+        } else if let Some(count) = master.busy.good() {
+            info!(port = %self.name, count, "the line has time again: it is busy for {share}%");
+        }
+    }
+}
+
+/// What the broker is asked for.
+pub(super) fn subscriptions(config: &Config) -> Vec<(Filter, crate::broker::Qos)> {
+    let mut filters: Vec<(Filter, crate::broker::Qos)> = Vec::new();
+    for addressed in config.addressed() {
+        if !filters.iter().any(|(filter, _)| *filter == addressed.topic) {
+            filters.push((addressed.topic, addressed.entry.qos));
+        }
+    }
+    filters
+}

@@ -1,0 +1,240 @@
+//! Devices that speak only when asked, on one line.
+
+use crate::support::{Daemon, Device, Setup};
+use serde_json::Value;
+
+/// Its replies say whose they are and not what they answer.
+const METER: &str = r#"
+    title = "a meter"
+    frame = "idle"
+    check = "modbus"
+    [bus]
+    address = { at = 0, type = "u8" }
+    timeout = "150ms"
+    echo = "no"
+    [[kind]]
+    name = "error"
+    means = "error"
+    when = { length = 2 }
+    fields = [{ name = "error", at = 1, type = "u8", values = { 1 = "no such thing", 2 = "not now" } }]
+    [[kind]]
+    name = "energy"
+    when = { length = 3, request = { bytes = { at = 1, is = [1] } } }
+    fields = [{ name = "energy", at = 1, type = "u16", unit = "Wh" }]
+    [[kind]]
+    name = "level"
+    when = { length = 4, request = { bytes = { at = 1, is = [2] } } }
+    fields = [{ name = "level", at = 2, type = "u16" }]
+    [[kind]]
+    name = "set"
+    means = "ack"
+    when = { length = 4, request = { bytes = { at = 1, is = [6] } } }
+    [[command]]
+    name = "level"
+    fields = [{ name = "address", type = "u8" }, { type = "u8", is = 6 }, { name = "level", type = "u16" }]
+    [[command]]
+    name = "read"
+    fields = [{ name = "address", type = "u8" }, { name = "what", type = "u8" }]
+    [[poll]]
+    name = "energy"
+    every = "100ms"
+    command = "read"
+    with = { what = 1 }
+    [[poll]]
+    name = "level"
+    every = "1h"
+    command = "read"
+    with = { what = 2 }
+"#;
+
+fn crc(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut crc = 0xffffu16;
+    for byte in &bytes {
+        crc ^= u16::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xa001
+            } else {
+                crc >> 1
+            };
+        }
+    }
+    bytes.extend(crc.to_le_bytes());
+    bytes
+}
+
+/// Answers one request as the meters do: energy is a hundred times the address, the level is 7. Gives the request.
+fn answer(device: &Device) -> Vec<u8> {
+    let mut request = device.receive(4);
+    if request[1] == 6 {
+        request.extend(device.receive(2));
+    }
+    assert_eq!(
+        crc(request[..request.len() - 2].to_vec()),
+        request,
+        "the check is right"
+    );
+    let address = request[0];
+    device.send(&crc(match request[1] {
+        1 => vec![address, 0, address * 100],
+        2 => vec![address, 2, 0, 7],
+        _ => request[..4].to_vec(),
+    }));
+    request
+}
+
+fn two_meters(device: &Device) -> Daemon {
+    Setup::new(&format!(
+        r#"
+        [[port]]
+        name = "bus"
+        path = {path:?}
+        [[port.publish]]
+        topic = "home/{{{{ device }}}}/{{{{ field }}}}"
+        [[port.command]]
+        topic = "home/{{{{ device }}}}/level/set"
+        command = "level"
+        [[port.command]]
+        topic = "home/{{{{ device }}}}/level/read"
+        poll = "level"
+        [[port.device]]
+        profile = "meter"
+        name = "one"
+        address = 1
+        [[port.device]]
+        profile = "meter"
+        address = 2
+        poll = {{ energy = "1h" }}
+        [[port.device.publish]]
+        topic = "second/{{{{ address }}}}"
+        payload = "values"
+        when = {{ kind = "energy" }}
+        "#,
+        path = device.path(),
+    ))
+    .profile("meter", METER)
+    .start()
+}
+
+#[test]
+fn two_devices_are_asked_and_each_value_goes_to_its_own_topic() {
+    let device = Device::new();
+    let daemon = two_meters(&device);
+    let mut client = daemon.client("reader");
+    client.subscribe("home/#", 0);
+    client.subscribe("second/#", 0);
+    for _ in 0..5 {
+        answer(&device);
+    }
+    assert_eq!(client.next_on("home/one/energy").text(), "100");
+    assert_eq!(client.next_on("home/one/level").text(), "7");
+    assert_eq!(client.next_on("home/meter-2/energy").text(), "200");
+    let values = client.next_on("second/2").text();
+    assert!(values.contains("\"energy\":200"), "{values}");
+    client.subscribe("mqttyd/port/bus/#", 0);
+    loop {
+        answer(&device);
+        let Some(message) = client.next_within(std::time::Duration::from_millis(20)) else {
+            continue;
+        };
+        if message.topic == "mqttyd/port/bus/counters" {
+            let counters: Value = serde_json::from_slice(&message.payload).unwrap();
+            let bus = &counters["bus"];
+            if bus["counts"]["answers"].as_u64() >= Some(4) {
+                assert!(bus["planned"].as_f64().unwrap() > 10.0, "{counters}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_is_asked_and_a_read_brings_its_values_at_once() {
+    let device = Device::new();
+    let daemon = two_meters(&device);
+    daemon.wait_ports(&["bus"], "open");
+    let mut client = daemon.client("reader");
+    for _ in 0..4 {
+        answer(&device);
+    }
+    client.subscribe("home/+/level", 0);
+    client.publish("home/meter-2/level/set", b"513", 1, false);
+    let set = loop {
+        let request = answer(&device);
+        if request[1] == 6 {
+            break request;
+        }
+    };
+    assert_eq!(set, crc(vec![2, 6, 2, 1]));
+    client.publish("home/one/level/read", b"", 1, false);
+    while answer(&device) != crc(vec![1, 2]) {}
+    assert_eq!(client.next_on("home/one/level").text(), "7");
+}
+
+#[test]
+fn a_reply_of_another_device_is_never_published_and_what_cannot_be_read_is_said() {
+    let device = Device::new();
+    let daemon = two_meters(&device);
+    let mut client = daemon.client("reader");
+    client.subscribe("home/#", 0);
+    client.subscribe("mqttyd/port/bus/device/+/state", 0);
+    // The wrong one answers, twice; then nobody does, twice.
+    let request = device.receive(4);
+    assert_eq!(request, crc(vec![1, 1]));
+    device.send(&crc(vec![2, 0, 99]));
+    assert_eq!(device.receive(4), request, "it is asked again");
+    device.send(&crc(vec![2, 0, 99]));
+    let state = loop {
+        let message = client.next();
+        assert!(
+            message.topic.starts_with("mqttyd/"),
+            "{}: {}",
+            message.topic,
+            message.text()
+        );
+        let state: Value = serde_json::from_slice(&message.payload).unwrap();
+        if state["polls"]["energy"]["state"] == "unread" {
+            break state;
+        }
+    };
+    assert_eq!(state["device"], "one");
+    assert_eq!(state["address"], 1);
+    assert_eq!(state["state"], "offline");
+    assert_eq!(state["polls"]["energy"]["reason"], "foreign");
+    assert!(state["polls"]["energy"]["since"].is_string());
+    daemon.log().wait(&["warn", "one", "does not answer"]);
+    // The other one has its turn all the same.
+    while answer(&device)[0] != 2 {}
+    assert_eq!(client.next_on("home/meter-2/energy").text(), "200");
+}
+
+#[test]
+fn a_line_without_time_for_its_polls_is_refused_with_the_arithmetic() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("devices")).unwrap();
+    std::fs::write(folder.path().join("devices/meter.toml"), METER).unwrap();
+    let config = folder.path().join("mqttyd.toml");
+    let devices: String = (1..=9)
+        .map(|n| format!("[[port.device]]\nprofile = 'meter'\naddress = {n}\n"))
+        .collect();
+    std::fs::write(
+        &config,
+        format!("[[port]]\nname = 'bus'\npath = '/dev/ttyX'\n[[port.publish]]\ntopic = '{{{{ device }}}}/{{{{ field }}}}'\n{devices}"),
+    )
+    .unwrap();
+    let program = env!("CARGO_BIN_EXE_mqttyd");
+    let out = std::process::Command::new(program)
+        .arg("check")
+        .arg(&config)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(78), "{text}");
+    for part in [
+        "has no time for all",
+        "meter-3 energy: 4 sent + 5 received",
+        "of the line's time",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+}
