@@ -94,6 +94,11 @@ impl Echo {
         }
         self.differs = true;
         if self.known == Some(true) {
+            if self.auto {
+                // Or there is none after all, and what looked like one was chance.
+                self.known = None;
+                self.without = 0;
+            }
             return Left::Collision;
         }
         // No echo after all: what was taken for one is the beginning of something else.
