@@ -179,7 +179,6 @@ pub(crate) enum Life {
 
 impl Life {
     /// Whether this is its end; an answer is, unless it is verified then.
-    #[cfg(test)]
     pub(crate) fn is_end(&self, verified: bool) -> bool {
         match self {
             Life::Sent(_) => false,

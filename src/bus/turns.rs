@@ -363,6 +363,7 @@ impl Bus {
                 match (&why, job.phase) {
                     (_, Phase::Verifying) => Life::Unverified(why.to_string()),
                     (Fault::Refused(why), _) => Life::Refused(why.clone()),
+                    (Fault::NoData, _) if order.verify.is_some() => Life::Unverified(why.to_string()),
                     (Fault::NoData, _) => Life::Answered(None),
                     (why @ (Fault::NotReady | Fault::Session(_)), _) if why.is_answer() => {
                         Life::Refused(why.to_string())

@@ -126,7 +126,7 @@ impl Command {
         if let Some(address) = address
             && self.parameters().contains(&ADDRESS)
         {
-            given.insert(ADDRESS.to_owned(), address.json());
+            given.entry(ADDRESS).or_insert_with(|| address.json());
         }
         let data = match &self.body {
             Body::Bytes(bytes) => bytes.clone(),

@@ -1,6 +1,7 @@
 //! The master against a line that is made up: time is an argument, so a thousand faults take no time.
 
 mod commands;
+mod dialogues;
 mod faults;
 mod line;
 mod sharing;
