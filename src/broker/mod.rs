@@ -24,7 +24,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One message, on its way to or from the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,19 @@ pub struct Message {
     pub qos: Qos,
     /// Publishing: the broker keeps it for those who subscribe later. Receiving: it was kept, not published now.
     pub retain: bool,
+    /// What MQTT 5 says beside that; most have nothing.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// What MQTT 5 says beside a message, as far as the gateway has use for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Receiving: when it is too old to be of use.
+    pub expires: Option<Instant>,
+    /// Receiving: where its publisher wants to hear what became of it.
+    pub response: Option<Topic>,
+    /// What tells the publisher's requests apart.
+    pub correlation: Option<Bytes>,
 }
 
 /// How surely a message is delivered (MQTT section 4.3).

@@ -293,6 +293,20 @@ impl Config {
             issues.push(if perhaps { issue.warning() } else { issue });
             return issues;
         }
+        let one = topic.as_str().replace(['+', '#'], "a");
+        let result = command.result.as_ref().and_then(|result| result.of(&one));
+        let heard = |other: &Command| port::put_in(&other.topic, "+", "+");
+        if let Some(result) = result
+            && port
+                .command
+                .iter()
+                .filter_map(heard)
+                .any(|filter| filter.matches(&result))
+        {
+            let title = "what becomes of a command would be taken for a command";
+            let label = format!("such as on `{result}`, which a command topic of this port matches");
+            issues.push(Issue::at(format!("{path}.result"), title, label));
+        }
         let root = self.gateway.topic.as_str();
         let state = Filter::parse(&format!("{root}/#"));
         if state.is_ok_and(|state| state.overlaps(&topic)) {

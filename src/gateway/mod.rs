@@ -410,6 +410,7 @@ async fn announce(publisher: &mut Publisher, topic: &Topic, state: &'static str)
         payload,
         qos: Qos::AtLeastOnce,
         retain: true,
+        beside: None,
     };
     match timeout(LINGER, publisher.publish(message)).await {
         Ok(Ok(())) => {}

@@ -1,6 +1,7 @@
 //! A port whose devices speak only when asked: the bus at work, and what it tells.
 
 use super::config::{self, Config};
+use super::ledger::Step;
 use super::shared::Addressed;
 use super::traffic::publish;
 use super::up::Uplink;
@@ -44,8 +45,8 @@ pub(super) struct Master {
     used: Option<f64>,
     warn_above: f64,
     busy: Run,
-    /// The number of the next command.
-    tickets: u64,
+    /// Commands that are to be read back.
+    verified: BTreeSet<u64>,
 }
 
 /// What is known of a device's values.
@@ -66,11 +67,19 @@ struct Known {
     last: Option<(SystemTime, Map<String, Json>)>,
 }
 
+/// What a message is to the bus.
+struct Made {
+    device: Arc<str>,
+    /// Where its life is told.
+    result: Option<Topic>,
+    order: Result<Order, Unfit>,
+}
+
 /// A command that can't be sent.
-pub(super) struct Unfit {
-    pub(super) entry: usize,
-    pub(super) name: &'static str,
-    pub(super) why: String,
+struct Unfit {
+    entry: usize,
+    name: &'static str,
+    why: String,
 }
 
 impl Master {
@@ -136,7 +145,7 @@ impl Master {
             used: None,
             warn_above: config.bus.warn_above.0,
             busy: Run::default(),
-            tickets: 0,
+            verified: BTreeSet::new(),
         }))
     }
 
@@ -155,15 +164,25 @@ impl Master {
         self.bases.iter().copied().zip(&mut self.uplinks)
     }
 
+    /// Whether a message on this topic is a command.
+    pub(super) fn is_command(&self, topic: &Topic) -> bool {
+        self.entries
+            .iter()
+            .any(|addressed| addressed.topic.matches(topic))
+    }
+
     /// The order that a message is, if it is one for a device.
-    pub(super) fn order(&mut self, message: &Message, now: Instant) -> Option<Result<Order, Unfit>> {
+    fn order(&self, message: &Message, now: Instant) -> Option<Made> {
         let matching = |addressed: &Addressed| addressed.topic.matches(&message.topic);
         let number = self.entries.iter().position(matching)?;
         let addressed = &self.entries[number];
         let device = self.bus.device(addressed.device)?;
-        self.tickets += 1;
-        let ticket = self.tickets;
-        Some(order(number, addressed, device, message, now).map(|order| Order { ticket, ..order }))
+        let result = addressed.entry.result.as_ref();
+        Some(Made {
+            device: device.name.clone(),
+            result: result.and_then(|result| result.of(message.topic.as_str())),
+            order: order(number, addressed, device, message, now),
+        })
     }
 
     /// The share of the line's time that was used, measured anew when that is long enough ago to mean something.
@@ -245,7 +264,7 @@ fn order(
         topic: message.topic.clone(),
         what,
         retries: entry.retries,
-        expires: now + Duration::from(entry.expire),
+        expires: super::down::expiry(message, now + Duration::from(entry.expire)),
         verify: verify.map(|poll| Verify { poll, wanted }),
     })
 }
@@ -313,7 +332,6 @@ impl Port {
     }
 
     fn take(&mut self, happened: Happened) {
-        let time = self.stamp;
         match happened {
             Happened::Sent { bytes, .. } => {
                 self.counters.sent += 1;
@@ -332,16 +350,9 @@ impl Port {
             Happened::Unread { device, poll, why } => {
                 debug!(port = %self.name, poll = %poll, "can't be read: {why}");
                 self.known(device, poll, |known| {
-                    let same = known.unread.as_ref().is_some_and(|(_, before)| *before == why);
-                    let since = known
-                        .unread
-                        .take()
-                        .map_or(time.max(SystemTime::UNIX_EPOCH), |(since, _)| since);
-                    let since = if since == SystemTime::UNIX_EPOCH {
-                        SystemTime::now()
-                    } else {
-                        since
-                    };
+                    let before = known.unread.take();
+                    let same = before.as_ref().is_some_and(|(_, before)| *before == why);
+                    let since = before.map_or_else(SystemTime::now, |(since, _)| since);
                     known.unread = Some((since, why));
                     !same
                 });
@@ -502,22 +513,69 @@ impl Port {
         self.see(Direction::Up, bytes, verdict);
     }
 
-    pub(super) fn life(&mut self, _ticket: u64, life: Life) {
-        let name = match &life {
-            Life::Sent(_) | Life::Answered(_) | Life::Done | Life::Verified(_) => return,
-            life => life.name(),
-        };
-        *self.counters.dropped.entry(name).or_default() += 1;
-        debug!(port = %self.name, state = name, "a command has ended");
+    pub(super) fn life(&mut self, ticket: u64, life: Life) {
+        let verified = self
+            .master
+            .as_mut()
+            .is_some_and(|master| match life.is_end(false) {
+                true if life.is_end(true) => master.verified.remove(&ticket),
+                _ => master.verified.contains(&ticket),
+            });
+        let end = life.is_end(verified);
+        let (state, mut reason, mut read) = (life.name(), None, None);
+        match life {
+            Life::Sent(_) | Life::Done => {}
+            Life::Answered(record) => read = record.as_ref().map(values),
+            Life::Verified(record) => read = Some(values(&record)),
+            Life::Refused(why) | Life::Unverified(why) => reason = Some(why),
+            Life::TimedOut(why) => reason = Some(why.to_string()),
+            Life::Expired => {
+                *self.counters.dropped.entry("expired").or_default() += 1;
+                reason = Some("it waited longer than `expire` allows".into());
+            }
+            Life::Dropped(why) => {
+                *self.counters.dropped.entry(why).or_default() += 1;
+                reason = Some(why.into());
+            }
+        }
+        if let Some(why) = reason.as_ref().filter(|_| end) {
+            debug!(port = %self.name, state, "a command has ended: {why}");
+        }
+        self.step(
+            ticket,
+            Step {
+                state,
+                end,
+                reason,
+                values: read,
+            },
+        );
     }
 
     /// A message for one of the devices.
     pub(super) fn bus_command(&mut self, message: &Message) {
-        let Some(master) = &mut self.master else { return };
-        match master.order(message, now()) {
-            None => {}
-            Some(Ok(order)) => master.bus.push(order),
-            Some(Err(unfit)) => {
+        let Some(made) = self
+            .master
+            .as_ref()
+            .and_then(|master| master.order(message, now()))
+        else {
+            return;
+        };
+        let Made {
+            device,
+            result,
+            order,
+        } = made;
+        let ticket = self.take_in(message, Some(device), result);
+        match (order, &mut self.master) {
+            (Ok(order), Some(master)) => {
+                if order.verify.is_some() {
+                    master.verified.insert(ticket);
+                }
+                master.bus.push(Order { ticket, ..order });
+            }
+            (Err(unfit), _) => {
+                self.ended(ticket, "refused", Some(unfit.why.clone()));
                 self.dropped(
                     unfit.entry,
                     unfit.name,
@@ -526,6 +584,7 @@ impl Port {
                     &unfit.why,
                 );
             }
+            (Ok(_), None) => {}
         }
         self.told();
     }

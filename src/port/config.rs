@@ -5,7 +5,7 @@ use crate::octets::Octets;
 use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window};
 use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
 use crate::span::Span;
-use crate::topic::{Filter, Template};
+use crate::topic::{Filter, Template, Topic};
 use crate::{check, field, frame, profile};
 
 pub use super::device::{Device, Reading, Wrong};
@@ -194,6 +194,12 @@ pub struct Command {
     /// false.
     #[serde(default)]
     pub replace: bool,
+    /// Where it is told what became of a command: a topic in which `{{ topic }}` stands for the one that the command came
+    /// on, or `true` for `{{ topic }}/result`. A JSON object is published there for each step of its life (`queued`,
+    /// `sent`, then `answered`, `refused`, `timed-out`, `expired`, `dropped`, `verified` or `unverified`). Whoever
+    /// publishes a command with MQTT 5 and a response topic hears of its end there, too. None by default.
+    #[serde(default)]
+    pub result: Option<ResultTopic>,
     /// How a message's payload becomes the frame's bytes: `raw`, `text`, `hex`, `base64`, or
     /// `{ template = "SET {{ payload }}" }`. Raw by default. Framing and check are added.
     #[serde(default)]
@@ -241,6 +247,10 @@ pub enum WhenFull {
 /// The name of a port: one level of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(String);
+
+/// Where the life of a command is told, `{{ topic }}` standing for the topic of the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultTopic(String);
 
 /// A regular expression over bytes, compiled once.
 #[derive(Debug, Clone)]
@@ -370,6 +380,17 @@ impl Name {
     }
 }
 
+impl ResultTopic {
+    /// The topic for a command that came on this one.
+    pub fn of(&self, topic: &str) -> Option<Topic> {
+        let (before, behind) = match self.0.split_once("{{") {
+            Some((before, rest)) => (before, rest.split_once("}}")?.1),
+            None => return Topic::parse(&self.0).ok(),
+        };
+        Topic::parse(&format!("{before}{topic}{behind}")).ok()
+    }
+}
+
 impl Pattern {
     /// The compiled expression.
     pub fn regex(&self) -> &regex::bytes::Regex {
@@ -437,6 +458,52 @@ impl<'de> Deserialize<'de> for Pattern {
                 Err(de::Error::custom(format!("not a regular expression: {reason}")))
             }
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for ResultTopic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = ResultTopic;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, or a topic such as \"{{ topic }}/result\"")
+            }
+            fn visit_bool<E: de::Error>(self, yes: bool) -> Result<ResultTopic, E> {
+                match yes {
+                    true => Ok(ResultTopic("{{ topic }}/result".into())),
+                    false => Err(E::invalid_value(de::Unexpected::Bool(false), &self)),
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ResultTopic, E> {
+                let topic = ResultTopic(text.to_owned());
+                let names = text
+                    .split("{{")
+                    .skip(1)
+                    .map(|part| part.split("}}").next().unwrap_or("").trim());
+                if names.clone().count() > 1
+                    || names.clone().any(|name| name != "topic")
+                    || topic.of("a").is_none()
+                {
+                    return Err(E::invalid_value(de::Unexpected::Str(text), &self));
+                }
+                Ok(topic)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for ResultTopic {
+    fn schema_name() -> Cow<'static, str> {
+        "ResultTopic".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A topic, or true for \"{{ topic }}/result\".",
+            "anyOf": [{ "type": "string", "minLength": 1 }, { "const": true }],
+            "examples": ["{{ topic }}/result"],
+        })
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     pub(crate) sent: u64,
     /// Commands that never reached the line, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
+    /// Commands by how they ended.
+    pub(crate) ended: BTreeMap<&'static str, u64>,
     /// Times that the port was opened.
     pub(crate) opened: u64,
     /// Messages not yet taken by the broker, now.

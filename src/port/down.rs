@@ -1,12 +1,12 @@
 //! To the device: what a message on a command topic becomes on the line.
 
-use super::config::{Command, WhenFull};
+use super::config::{Command, ResultTopic, WhenFull};
 use super::outbox::{Policy, Queued};
 use crate::broker::{Message, Qos};
 use crate::field;
 use crate::frame::{self, Framing};
 use crate::profile::{CommandError, Guard, Profile};
-use crate::topic::Filter;
+use crate::topic::{Filter, Topic};
 use std::time::{Duration, Instant};
 
 /// Why a command does not reach the line.
@@ -60,6 +60,13 @@ struct Entry {
     bare: bool,
     accept_retained: bool,
     expire: Duration,
+    result: Option<ResultTopic>,
+}
+
+/// When a command is too old: as its entry says, or before as its publisher does.
+pub(crate) fn expiry(message: &Message, entry: Instant) -> Instant {
+    let own = message.beside.as_ref().and_then(|beside| beside.expires);
+    own.map_or(entry, |own| own.min(entry))
 }
 
 impl Downlink {
@@ -79,6 +86,7 @@ impl Downlink {
                 bare: command.bare,
                 accept_retained: command.accept_retained,
                 expire: command.expire.into(),
+                result: command.result.clone(),
             })
             .collect();
         Downlink {
@@ -101,8 +109,23 @@ impl Downlink {
         )
     }
 
+    /// Whether a message on this topic is a command.
+    pub(crate) fn is_command(&self, topic: &Topic) -> bool {
+        self.entries.iter().any(|entry| entry.filter.matches(topic))
+    }
+
+    /// Where the life of a command is told.
+    pub(crate) fn result(&self, message: &Message) -> Option<Topic> {
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.filter.matches(&message.topic))?;
+        entry.result.as_ref()?.of(message.topic.as_str())
+    }
+
     fn encode(&self, index: usize, message: &Message, now: Instant) -> Result<Queued, Refused> {
         let entry = &self.entries[index];
+        let expires = expiry(message, now + entry.expire);
         if message.retain && !entry.accept_retained {
             return Err(Refused::Retained);
         }
@@ -114,7 +137,8 @@ impl Downlink {
                 topic: message.topic.clone(),
                 frame,
                 entry: index,
-                expires: now + entry.expire,
+                expires,
+                ticket: 0,
             });
         }
         let data = entry
@@ -134,7 +158,8 @@ impl Downlink {
             topic: message.topic.clone(),
             frame,
             entry: index,
-            expires: now + entry.expire,
+            expires,
+            ticket: 0,
         })
     }
 }
@@ -162,7 +187,6 @@ pub(crate) fn policies(commands: &[Command]) -> Vec<Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::Topic;
     use bytes::Bytes;
 
     fn downlink(toml: &str) -> Downlink {
@@ -181,6 +205,7 @@ mod tests {
             payload: Bytes::from_static(payload.as_bytes()),
             qos: Qos::AtMostOnce,
             retain,
+            beside: None,
         }
     }
 

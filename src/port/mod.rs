@@ -11,6 +11,7 @@ mod counters;
 mod device;
 mod down;
 mod event;
+mod ledger;
 mod outbox;
 pub mod replay;
 mod shared;
@@ -33,6 +34,7 @@ use backoff::Backoff;
 use counters::Counters;
 use down::Downlink;
 use event::Event;
+use ledger::Ledger;
 use outbox::Outbox;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -105,6 +107,8 @@ pub struct Port {
     uplink: Uplink,
     downlink: Downlink,
     outbox: Outbox,
+    /// The life of commands.
+    ledger: Ledger,
     /// Who asks, where the devices speak only when asked.
     master: Option<Box<Master>>,
     parts: Parts,
@@ -211,6 +215,7 @@ impl Port {
             decoder: framing.decoder(),
             uplink: Uplink::new(name.clone(), &config.publish),
             outbox: Outbox::new(down::policies(&config.command), char_time),
+            ledger: Ledger::new(name.clone(), SystemTime::now()),
             master: master.map(Box::new),
             downlink: Downlink::new(&config.command, framing, guard.clone(), profile.clone()),
             name,

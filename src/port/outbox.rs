@@ -15,6 +15,8 @@ pub(crate) struct Queued {
     pub(crate) entry: usize,
     /// When it is too old to be sent.
     pub(crate) expires: Instant,
+    /// By which its life is told.
+    pub(crate) ticket: u64,
 }
 
 /// What a command entry asks of the queue.
@@ -187,6 +189,7 @@ mod tests {
             frame: text.as_bytes().to_vec(),
             entry,
             expires,
+            ticket: 0,
         }
     }
 

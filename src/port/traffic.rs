@@ -1,6 +1,7 @@
 //! What passes on a port: frames become messages, commands become frames, and all of it is counted and told.
 
 use super::counters::Counters;
+use super::ledger::Step;
 use super::outbox::Queued;
 use super::up::Unpublished;
 use super::{Parts, Port, now};
@@ -21,6 +22,8 @@ use tracing::{debug, info, warn};
 
 /// Messages about the port itself that may be held behind others while the broker is behind.
 pub(super) const HELD_OWN: usize = 64;
+/// Messages about commands that may be held so: more than the queues of a port usually have.
+const HELD_LIVES: usize = 4096;
 /// Counters are published so long after a change at the soonest: changes come in bursts.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -177,18 +180,30 @@ impl Port {
     fn command(&mut self, message: &Message) {
         self.counters.commands += 1;
         self.changed();
+        if self.ledger.is_twice(message) {
+            *self.counters.dropped.entry("twice").or_default() += 1;
+            debug!(port = %self.name, topic = %message.topic, "a command came twice, and is done once");
+            return;
+        }
         if self.master.is_some() {
             return self.bus_command(message);
         }
-        match self.downlink.frame(message, now()) {
+        let framed = self.downlink.frame(message, now());
+        let ticket = match &framed {
+            None => 0,
+            Some(_) => self.take_in(message, None, self.downlink.result(message)),
+        };
+        match framed {
             None => {}
-            Some(Ok(queued)) => {
+            Some(Ok(mut queued)) => {
+                queued.ticket = ticket;
                 if let Err(out) = self.outbox.push(queued) {
                     self.drop_command("queue-full", &out, "the queue is full");
                 }
             }
             Some(Err((entry, refused))) => {
                 let name = refused.name();
+                self.ended(ticket, "refused", Some(refused.to_string()));
                 self.dropped(
                     entry,
                     name,
@@ -206,6 +221,7 @@ impl Port {
         self.changed();
         if let Some(queued) = self.outbox.wrote(count, now()) {
             self.counters.sent += 1;
+            self.ended(queued.ticket, "sent", None);
             if self.parts.tap.watched() {
                 let (tap, name) = (&self.parts.tap, &self.name);
                 see(
@@ -222,7 +238,80 @@ impl Port {
 
     /// A frame will not reach the line.
     pub(super) fn drop_command(&mut self, reason: &'static str, queued: &Queued, why: &str) {
+        let state = if reason == "expired" { "expired" } else { "dropped" };
+        self.ended(queued.ticket, state, Some(why.to_owned()));
         self.dropped(queued.entry, reason, &queued.topic, &queued.frame, why);
+    }
+
+    /// A command has come: from here on its life is told.
+    pub(super) fn take_in(
+        &mut self,
+        message: &Message,
+        device: Option<Arc<str>>,
+        result: Option<Topic>,
+    ) -> u64 {
+        // A response topic is chosen by whoever may publish commands: it must not make others' commands or the
+        // gateway's own words of what is told there.
+        let root = self
+            .parts
+            .base
+            .as_str()
+            .split("/port/")
+            .next()
+            .unwrap_or_default();
+        let own = |topic: &Topic| {
+            let of_gateway = topic
+                .as_str()
+                .strip_prefix(root)
+                .is_some_and(|rest| rest.starts_with('/'));
+            let asked = self
+                .master
+                .as_ref()
+                .is_some_and(|master| master.is_command(topic));
+            of_gateway || topic.as_str().starts_with('$') || asked || self.downlink.is_command(topic)
+        };
+        let now = SystemTime::now();
+        let ticket = self
+            .ledger
+            .open(message, device, result, |topic| !own(topic), now);
+        self.step(
+            ticket,
+            Step {
+                state: "queued",
+                ..Step::default()
+            },
+        );
+        ticket
+    }
+
+    /// A command has ended.
+    pub(super) fn ended(&mut self, ticket: u64, state: &'static str, reason: Option<String>) {
+        self.step(
+            ticket,
+            Step {
+                state,
+                end: true,
+                reason,
+                values: None,
+            },
+        );
+    }
+
+    /// A command's life goes on.
+    pub(super) fn step(&mut self, ticket: u64, step: Step<'static>) {
+        if step.end {
+            *self.counters.ended.entry(step.state).or_default() += 1;
+        }
+        for message in self.ledger.step(ticket, step, SystemTime::now()) {
+            if self.held.len() >= HELD_LIVES {
+                self.counters.unpublished += 1;
+                continue;
+            }
+            if let Offered::Refused(why) = offer(&mut self.parts.publisher, &mut self.held, message) {
+                self.counters.unpublished += 1;
+                debug!(port = %self.name, "what became of a command can't be published: {why}");
+            }
+        }
     }
 
     pub(super) fn dropped(
@@ -275,6 +364,7 @@ impl Port {
         }
         while let Some(queued) = self.outbox.pop() {
             count += 1;
+            self.ended(queued.ticket, "dropped", Some("the gateway stops".into()));
             if self.parts.tap.watched() {
                 let verdict = Verdict::Refused("the gateway stops".into());
                 see(
@@ -417,6 +507,7 @@ impl Port {
             payload,
             qos: Qos::AtLeastOnce,
             retain: true,
+            beside: None,
         };
         if let Offered::Refused(why) = offer(&mut self.parts.publisher, &mut self.held, message) {
             debug!(port = %self.name, "the port's state can't be published: {why}");

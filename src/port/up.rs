@@ -116,6 +116,7 @@ fn message(out: Out, qos: Qos, retain: bool) -> Message {
         payload: out.payload,
         qos,
         retain,
+        beside: None,
     }
 }
 

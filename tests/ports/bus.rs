@@ -94,6 +94,8 @@ fn two_meters(device: &Device) -> Daemon {
         [[port.command]]
         topic = "home/{{{{ device }}}}/level/set"
         command = "level"
+        verify = "level"
+        result = true
         [[port.command]]
         topic = "home/{{{{ device }}}}/level/read"
         poll = "level"
@@ -237,4 +239,37 @@ fn a_line_without_time_for_its_polls_is_refused_with_the_arithmetic() {
     ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
+}
+
+#[test]
+fn the_life_of_a_command_is_told() {
+    let device = Device::new();
+    let daemon = two_meters(&device);
+    daemon.wait_ports(&["bus"], "open");
+    let mut client = daemon.client("reader");
+    for _ in 0..4 {
+        answer(&device);
+    }
+    client.subscribe("home/+/level/set/result", 0);
+    let mut life = |value: &[u8]| {
+        client.publish("home/meter-2/level/set", value, 1, false);
+        let mut states = Vec::new();
+        loop {
+            answer(&device);
+            while let Some(message) = client.next_within(std::time::Duration::from_millis(20)) {
+                let told: Value = serde_json::from_slice(&message.payload).unwrap();
+                assert_eq!(told["device"], "meter-2");
+                states.push(told["state"].as_str().unwrap().to_owned());
+                if told["final"] == true {
+                    return (states, told);
+                }
+            }
+        }
+    };
+    let (states, told) = life(b"7");
+    assert_eq!(states, ["queued", "sent", "answered", "verified"]);
+    assert_eq!(told["values"]["level"], 7);
+    let (states, told) = life(b"8");
+    assert_eq!(states.last().unwrap(), "unverified", "{told}");
+    assert_eq!(told["reason"], "`level` is 7, not 8");
 }

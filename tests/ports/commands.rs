@@ -162,3 +162,32 @@ fn a_command_that_is_published_with_retain_while_the_gateway_runs_is_sent_once()
     client.publish("lamp/set", b"off", 1, false);
     device.expect(b"off\n");
 }
+
+#[test]
+fn on_any_port_it_is_told_what_becomes_of_a_command() {
+    let device = Device::new();
+    let daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'valve'\npath = {:?}\n\
+         [[port.command]]\ntopic = 'valve/set'\nresult = 'told/{{{{ topic }}}}'\n",
+        device.path(),
+    ));
+    daemon.wait_ports(&["valve"], "open");
+    let mut client = daemon.client("writer");
+    client.subscribe("told/#", 0);
+    client.publish("valve/set", b"open", 1, false);
+    device.expect(b"open\n");
+    let mut states = Vec::new();
+    client.publish("valve/set", b"two\nlines", 1, false);
+    for _ in 0..4 {
+        let told: serde_json::Value =
+            serde_json::from_slice(&client.next_on("told/valve/set").payload).unwrap();
+        states.push((told["state"].as_str().unwrap().to_owned(), told["final"] == true));
+    }
+    let wanted = [
+        ("queued", false),
+        ("sent", true),
+        ("queued", false),
+        ("refused", true),
+    ];
+    assert_eq!(states, wanted.map(|(state, end)| (state.to_owned(), end)));
+}

@@ -84,7 +84,7 @@ impl Publisher {
             qos: message.qos,
             retain: message.retain,
             expires: None,
-            properties: None,
+            properties: message.beside.as_deref().and_then(super::beside::written),
         };
         self.held_by = hub.publish(message, Some(self.link.key), Instant::now()).held_by;
         hub.settle();

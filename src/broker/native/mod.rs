@@ -4,6 +4,7 @@
 //! What stands here joins them: one lock around the hub, a task per connection, and one for the clock.
 
 mod access;
+mod beside;
 mod connection;
 mod hub;
 mod inbox;

@@ -448,6 +448,7 @@ impl Pump {
                         payload,
                         qos,
                         retain,
+                        beside: None,
                     });
                 }
             }

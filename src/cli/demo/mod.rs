@@ -214,7 +214,7 @@ async fn show(
                 let payload = Bytes::from_static(orders.next().expect("a cycle has no end").as_bytes());
                 let topic = Topic::parse("demo/lamp/set").expect("a topic by MQTT's rules");
                 // A broker that has no room now gets the next one.
-                let _ = publisher.offer(Message { topic, payload, qos: Qos::AtMostOnce, retain: false });
+                let _ = publisher.offer(Message { topic, payload, qos: Qos::AtMostOnce, retain: false, beside: None });
             }
             () = &mut end => break,
         }

@@ -171,6 +171,7 @@ mod tests {
             payload: Bytes::from_static(b"T=21.5"),
             qos: Qos::AtMostOnce,
             retain: true,
+            beside: None,
         };
         let row = page(false, |page| page.message(&message).unwrap());
         assert!(

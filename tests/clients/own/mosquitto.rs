@@ -1,7 +1,9 @@
 //! mosquitto_pub, _sub and _rr over each way that they know, and what MQTT 5 carries.
 
 use super::story::House;
-use crate::support::{Engine, Maker, MosquittoSub, Options, Outside, Route, Setup, Version, mosquitto};
+use crate::support::{
+    Device, Engine, Maker, MosquittoSub, Options, Outside, Route, Setup, Version, mosquitto,
+};
 
 /// How to reach our own broker over each way that mosquitto's clients know; they speak no WebSocket.
 fn ways(house: &House) -> Vec<Vec<String>> {
@@ -119,5 +121,44 @@ fn what_mqtt_5_carries_with_a_message_arrives() {
     assert!(sent.wait().success(), "{}", sent.err.text());
     let line = reader.out.wait(&["got "]);
     assert_eq!(line, "got text/plain|id|1|unit:kg unit:lb|answers|77|payload");
+    assert!(reader.wait().success());
+}
+
+/// A request of MQTT 5 to a device: its end comes to the response topic with its correlation data, and one that comes
+/// twice is done once.
+#[test]
+fn a_command_with_a_response_topic_is_answered_there() {
+    let device = Device::new();
+    let ports = format!(
+        "[[port]]\nname = 'valve'\npath = {:?}\n[[port.command]]\ntopic = 'valve/set'\n",
+        device.path()
+    );
+    let daemon = Setup::new(&ports).engine(Engine::Native).start();
+    daemon.wait_ports(&["valve"], "open");
+    let port = daemon.address(Version::V5).port();
+    let args = words(&format!("-V mqttv5 -p {port} -t answers -q 1 -C 2 -d -F"));
+    let Some(mut reader) = mosquitto("mosquitto_sub", &[args, vec!["got %D %p".into()]].concat()) else {
+        return;
+    };
+    reader.out.wait(&["Subscribed"]);
+    let send = |payload: &str, id: &str| {
+        let args = format!(
+            "-V mqttv5 -p {port} -t valve/set -q 1 -m {payload} -D publish response-topic answers -D publish \
+             correlation-data {id}"
+        );
+        let mut sent = mosquitto("mosquitto_pub", &words(&args)).expect("one is installed");
+        assert!(sent.wait().success(), "{}", sent.err.text());
+    };
+    send("open", "one");
+    device.expect(b"open\n");
+    let line = reader.out.wait(&["got one "]);
+    assert!(
+        line.contains("\"state\":\"sent\"") && line.contains("\"final\":true"),
+        "{line}"
+    );
+    send("open", "one");
+    send("shut", "two");
+    device.expect(b"shut\n");
+    reader.out.wait(&["got two "]);
     assert!(reader.wait().success());
 }

@@ -66,6 +66,7 @@ impl Hub {
                     payload: message.payload.clone(),
                     qos,
                     retain: false,
+                    beside: super::super::beside::of(message),
                 });
             }
             return None;

@@ -27,6 +27,7 @@ fn message(to: &str, payload: impl Into<Bytes>) -> Message {
         payload: payload.into(),
         qos: Qos::AtMostOnce,
         retain: false,
+        beside: None,
     }
 }
 
@@ -207,6 +208,7 @@ async fn a_flood_through_one_link_loses_nothing() {
             payload,
             qos: Qos::AtMostOnce,
             retain: false,
+            beside: None,
         };
         // Both ways in: an offer, and the wait when it is refused.
         while let Err(refused) = publisher.offer(message) {

@@ -1,0 +1,245 @@
+//! The life of commands as it is told: to a result topic, and to the response topic of a request of MQTT 5.
+
+use crate::broker::{Beside, Message, Qos};
+use crate::field::timestamp;
+use crate::topic::Topic;
+use bytes::Bytes;
+use serde_json::{Map, Value as Json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// So many commands are remembered by their correlation data, to know one that comes twice.
+const REMEMBERED: usize = 256;
+
+/// The commands of a port that have not ended, and some that have.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    port: Arc<str>,
+    /// What tells the commands of this run from those of others.
+    run: String,
+    next: u64,
+    open: BTreeMap<u64, Account>,
+    remembered: VecDeque<(Topic, Topic, Bytes)>,
+}
+
+/// One command.
+#[derive(Debug)]
+struct Account {
+    topic: Topic,
+    device: Option<Arc<str>>,
+    /// Where its life is told.
+    result: Option<Topic>,
+    /// Where its end is told, with what tells requests apart there.
+    response: Option<(Topic, Option<Bytes>)>,
+    queued: SystemTime,
+    sent: Option<SystemTime>,
+    tries: u32,
+}
+
+/// A step in a command's life.
+#[derive(Debug, Default)]
+pub(super) struct Step<'a> {
+    /// Its name.
+    pub(super) state: &'a str,
+    /// Whether it is the last one.
+    pub(super) end: bool,
+    pub(super) reason: Option<String>,
+    /// Values that the device gave.
+    pub(super) values: Option<Map<String, Json>>,
+}
+
+impl Ledger {
+    pub(super) fn new(port: Arc<str>, now: SystemTime) -> Ledger {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ledger {
+            port,
+            run: format!("{:x}", since.as_millis()),
+            next: 0,
+            open: BTreeMap::new(),
+            remembered: VecDeque::new(),
+        }
+    }
+
+    /// Whether a message is a request that has been taken already: by its response topic and correlation data.
+    pub(super) fn is_twice(&mut self, message: &Message) -> bool {
+        let Some(beside) = &message.beside else {
+            return false;
+        };
+        let (Some(response), Some(correlation)) = (&beside.response, &beside.correlation) else {
+            return false;
+        };
+        let key = (message.topic.clone(), response.clone(), correlation.clone());
+        if self.remembered.contains(&key) {
+            return true;
+        }
+        if self.remembered.len() >= REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(key);
+        false
+    }
+
+    /// A command has come: the ticket by which its life is told. The response topic is the publisher's choice, so it
+    /// is asked whether it `may` be used.
+    pub(super) fn open(
+        &mut self,
+        message: &Message,
+        device: Option<Arc<str>>,
+        result: Option<Topic>,
+        may: impl Fn(&Topic) -> bool,
+        now: SystemTime,
+    ) -> u64 {
+        self.next += 1;
+        let beside = message.beside.as_deref();
+        let response = beside.and_then(|beside| {
+            let topic = beside.response.clone().filter(|topic| may(topic))?;
+            Some((topic, beside.correlation.clone()))
+        });
+        let account = Account {
+            topic: message.topic.clone(),
+            device,
+            result,
+            response,
+            queued: now,
+            sent: None,
+            tries: 0,
+        };
+        self.open.insert(self.next, account);
+        self.next
+    }
+
+    /// What is to be published of a step in a command's life. After its end there is none.
+    pub(super) fn step(&mut self, ticket: u64, step: Step<'_>, now: SystemTime) -> Vec<Message> {
+        let Some(account) = self.open.get_mut(&ticket) else {
+            return Vec::new();
+        };
+        if step.state == "sent" {
+            account.sent.get_or_insert(now);
+            // What ends as sent has been counted.
+            account.tries += u32::from(!step.end || account.tries == 0);
+        }
+        let mut messages = Vec::new();
+        if account.result.is_some() || account.response.is_some() && step.end {
+            let payload: Bytes = account.json(&self.port, &self.run, ticket, &step, now).into();
+            let message = |topic: &Topic, beside| Message {
+                topic: topic.clone(),
+                payload: payload.clone(),
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                beside,
+            };
+            messages.extend(account.result.as_ref().map(|topic| message(topic, None)));
+            if let (Some((topic, correlation)), true) = (&account.response, step.end) {
+                let beside = Beside {
+                    correlation: correlation.clone(),
+                    ..Beside::default()
+                };
+                messages.push(message(topic, Some(Box::new(beside))));
+            }
+        }
+        if step.end {
+            self.open.remove(&ticket);
+        }
+        messages
+    }
+
+    /// How many have not ended.
+    #[cfg(test)]
+    fn living(&self) -> usize {
+        self.open.len()
+    }
+}
+
+impl Account {
+    fn json(&self, port: &str, run: &str, ticket: u64, step: &Step<'_>, now: SystemTime) -> String {
+        let mut all = Map::new();
+        let mut put = |name: &str, value: Json| all.insert(name.to_owned(), value);
+        put("id", format!("{port}-{run}-{ticket}").into());
+        put("state", step.state.into());
+        put("final", step.end.into());
+        if let Some(reason) = &step.reason {
+            put("reason", reason.as_str().into());
+        }
+        put("topic", self.topic.as_str().into());
+        put("port", port.into());
+        if let Some(device) = &self.device {
+            put("device", (&**device).into());
+        }
+        put("queued", timestamp(self.queued).into());
+        if let Some(sent) = self.sent {
+            put("sent", timestamp(sent).into());
+            put("tries", self.tries.into());
+        }
+        put("time", timestamp(now).into());
+        if let Some(values) = &step.values {
+            put("values", Json::Object(values.clone()));
+        }
+        Json::Object(all).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(correlation: Option<&'static [u8]>) -> Message {
+        Message {
+            topic: Topic::parse("home/set").unwrap(),
+            payload: Bytes::from_static(b"1"),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            beside: correlation.map(|data| {
+                Box::new(Beside {
+                    response: Topic::parse("answers").ok(),
+                    correlation: Some(Bytes::from_static(data)),
+                    ..Beside::default()
+                })
+            }),
+        }
+    }
+
+    #[test]
+    fn the_result_topic_hears_each_step_and_the_response_topic_the_end() {
+        let now = SystemTime::UNIX_EPOCH;
+        let mut ledger = Ledger::new("bus".into(), now);
+        let result = Topic::parse("home/set/result").ok();
+        let ticket = ledger.open(&request(Some(b"c")), Some("one".into()), result, |_| true, now);
+        let step = |state, end| Step {
+            state,
+            end,
+            ..Step::default()
+        };
+        assert_eq!(ledger.step(ticket, step("queued", false), now).len(), 1);
+        assert_eq!(ledger.step(ticket, step("sent", false), now).len(), 1);
+        let end = ledger.step(ticket, step("answered", true), now);
+        let topics: Vec<&str> = end.iter().map(|message| message.topic.as_str()).collect();
+        assert_eq!(topics, ["home/set/result", "answers"]);
+        let json: Json = serde_json::from_slice(&end[1].payload).unwrap();
+        assert_eq!(
+            (&json["state"], &json["final"], &json["tries"]),
+            (&"answered".into(), &true.into(), &1.into())
+        );
+        assert_eq!(json["id"], "bus-0-1");
+        let beside = end[1].beside.as_deref().unwrap();
+        assert_eq!(beside.correlation.as_deref(), Some(&b"c"[..]));
+        assert_eq!(
+            ledger.step(ticket, step("timed-out", true), now),
+            [],
+            "there is one end"
+        );
+        assert_eq!(ledger.living(), 0);
+        // Nobody has the gateway speak where it should not.
+        let ticket = ledger.open(&request(Some(b"d")), None, None, |_| false, now);
+        assert_eq!(ledger.step(ticket, step("answered", true), now), []);
+    }
+
+    #[test]
+    fn a_request_that_comes_twice_is_known_by_its_correlation_data() {
+        let mut ledger = Ledger::new("bus".into(), SystemTime::UNIX_EPOCH);
+        assert!(!ledger.is_twice(&request(Some(b"a"))));
+        assert!(ledger.is_twice(&request(Some(b"a"))));
+        assert!(!ledger.is_twice(&request(Some(b"b"))));
+        assert!(!ledger.is_twice(&request(None)) && !ledger.is_twice(&request(None)));
+    }
+}
