@@ -1,7 +1,7 @@
 //! A device profile as a person writes it: how a kind of device speaks.
 
-use crate::field::cipher::Keys;
 use super::asked::{Bus, Poll, Session};
+use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Field, Order, Unpacks};
 use crate::octets::Octets;
 use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
