@@ -5,3 +5,4 @@ mod dialogues;
 mod faults;
 mod line;
 mod sharing;
+mod steps;
