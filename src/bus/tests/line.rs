@@ -185,7 +185,9 @@ impl Line {
             }
             Fault::Foreign => {
                 reply.truncate(reply.len() - 2);
-                reply[0] = reply[0].wrapping_add(1);
+                // Of one that is not among those that are asked: if it came late, in the name of one that is being
+                // asked then, nobody could tell.
+                reply[0] = reply[0].wrapping_add(16);
                 reply = crc(reply);
             }
             Fault::Twice => {
