@@ -211,7 +211,7 @@ fn the_polls_of_the_corpus_run_as_dialogues() {
     }
     assert!(failures.is_empty(), "{failures}");
     assert!(
-        devices >= 12 && count >= 55,
+        devices >= 15 && count >= 65,
         "{count} cases of {devices} devices; no poll asks for {silent:?}"
     );
 }
