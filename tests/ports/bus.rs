@@ -273,3 +273,40 @@ fn the_life_of_a_command_is_told() {
     assert_eq!(states.last().unwrap(), "unverified", "{told}");
     assert_eq!(told["reason"], "`level` is 7, not 8");
 }
+
+/// The corpus' dialogue of a meter that loses its session, over a line: byte for byte.
+#[test]
+fn a_session_that_the_device_has_lost_is_opened_again() {
+    let bytes = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+    let device = Device::new();
+    let profile = include_str!("../../config/devices/mercury-230.toml");
+    let others: String = profile
+        .lines()
+        .skip_while(|line| *line != "[[poll]]")
+        .filter_map(|line| line.strip_prefix("name = \""))
+        .map(|name| name.trim_end_matches('"'))
+        .take_while(|name| !name.contains(' '))
+        .filter(|name| *name != "voltage2")
+        .map(|name| format!("poll.{name} = \"0s\"\n"))
+        .collect();
+    let daemon = Setup::new(&format!(
+        "[[port]]\nname = 'cellar'\npath = {:?}\n\
+         [[port.publish]]\ntopic = 'home/{{{{ device }}}}/{{{{ field }}}}'\n\
+         [[port.device]]\nprofile = 'mercury-230'\naddress = 0\n{others}",
+        device.path()
+    ))
+    .profile("mercury-230", profile)
+    .start();
+    let mut client = daemon.client("reader");
+    client.subscribe("home/#", 0);
+    for (sent, reply) in [
+        ("0001010101010101017781", "000001b0"),
+        ("000811120dbb", "0005c1b3"),
+        ("0001010101010101017781", "000001b0"),
+        ("000811120dbb", "0000eb5d8f2d"),
+    ] {
+        device.expect(&bytes(sent));
+        device.send(&bytes(reply));
+    }
+    assert_eq!(client.next_on("home/mercury-230-0/voltage").text(), "240.43");
+}
