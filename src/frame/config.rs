@@ -1,6 +1,8 @@
 //! The framing method as a person writes it: a bare name, or a name with its settings.
 
-use super::{Error, Framing, Method, cobs, fixed, hdlc, idle, length, line, raw, slip, start, start_end};
+use super::{
+    Error, Framing, Method, cobs, fixed, hdlc, idle, length, line, modbus, raw, slip, start, start_end,
+};
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, IgnoredAny, IntoDeserializer};
@@ -31,6 +33,10 @@ pub enum Config {
     Cobs(cobs::Config),
     /// HDLC-like framing: flags, and escapes inside (RFC 1662).
     Hdlc(hdlc::Config),
+    /// Modbus RTU, requests and replies, by the length that each function has.
+    ModbusRtu(modbus::rtu::Config),
+    /// Modbus ASCII: a colon, hexadecimal digits, CR LF.
+    ModbusAscii(modbus::ascii::Config),
     /// Bytes as they come, without frames.
     Raw(raw::Config),
 }
@@ -47,6 +53,8 @@ enum Name {
     Slip,
     Cobs,
     Hdlc,
+    ModbusRtu,
+    ModbusAscii,
     Raw,
 }
 
@@ -70,6 +78,8 @@ impl Config {
             Config::Slip(config) => (Method::Slip(config.build()), stale(config.stale)),
             Config::Cobs(config) => (Method::Cobs(config.build()), stale(config.stale)),
             Config::Hdlc(config) => (Method::Hdlc(config.build()?), stale(config.stale)),
+            Config::ModbusRtu(config) => (Method::ModbusRtu(config.build()), Some(config.quiet(char_time)?)),
+            Config::ModbusAscii(config) => (Method::ModbusAscii(config.build()), stale(config.stale)),
             Config::Raw(config) => (Method::Raw(config.build()), None),
         };
         Ok(Framing::new(method, quiet, char_time))
@@ -83,6 +93,8 @@ impl Config {
             Name::Slip => Config::Slip(slip::Config::default()),
             Name::Cobs => Config::Cobs(cobs::Config::default()),
             Name::Hdlc => Config::Hdlc(hdlc::Config::default()),
+            Name::ModbusRtu => Config::ModbusRtu(modbus::rtu::Config::default()),
+            Name::ModbusAscii => Config::ModbusAscii(modbus::ascii::Config::default()),
             Name::Raw => Config::Raw(raw::Config::default()),
             Name::Fixed => return Err("fixed = { length = 8 }"),
             Name::Start => return Err("start = { marker = [0xaa], until = \"marker\" }"),
@@ -122,6 +134,8 @@ impl<'de> Deserialize<'de> for Config {
                     Name::Slip => Config::Slip(map.next_value()?),
                     Name::Cobs => Config::Cobs(map.next_value()?),
                     Name::Hdlc => Config::Hdlc(map.next_value()?),
+                    Name::ModbusRtu => Config::ModbusRtu(map.next_value()?),
+                    Name::ModbusAscii => Config::ModbusAscii(map.next_value()?),
                     Name::Raw => Config::Raw(map.next_value()?),
                 };
                 if map.next_key::<IgnoredAny>()?.is_some() {
@@ -186,6 +200,16 @@ impl JsonSchema for Config {
                 generator.subschema_for::<hdlc::Config>(),
             ),
             (
+                "modbus-rtu",
+                "Modbus RTU, requests and replies, by the length that each function has.",
+                generator.subschema_for::<modbus::rtu::Config>(),
+            ),
+            (
+                "modbus-ascii",
+                "Modbus ASCII: a colon, hexadecimal digits, CR LF.",
+                generator.subschema_for::<modbus::ascii::Config>(),
+            ),
+            (
                 "raw",
                 "Bytes as they come, without frames.",
                 generator.subschema_for::<raw::Config>(),
@@ -193,7 +217,7 @@ impl JsonSchema for Config {
         ];
         let mut ways = vec![json_schema!({
             "description": "A method with all its defaults.",
-            "enum": ["line", "idle", "slip", "cobs", "hdlc", "raw"],
+            "enum": ["line", "idle", "slip", "cobs", "hdlc", "modbus-rtu", "modbus-ascii", "raw"],
         })];
         ways.extend(tables.map(|(name, text, settings)| {
             json_schema!({
@@ -228,7 +252,7 @@ mod tests {
         toml::from_str::<Held>(text).unwrap_err().to_string()
     }
 
-    const METHODS: [&str; 10] = [
+    const METHODS: [&str; 12] = [
         "line",
         "fixed",
         "start",
@@ -238,6 +262,8 @@ mod tests {
         "slip",
         "cobs",
         "hdlc",
+        "modbus-rtu",
+        "modbus-ascii",
         "raw",
     ];
 

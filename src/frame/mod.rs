@@ -19,6 +19,7 @@ pub mod idle;
 pub mod length;
 pub mod line;
 mod marker;
+pub mod modbus;
 pub mod raw;
 mod seek;
 pub mod slip;
@@ -61,6 +62,8 @@ enum Method {
     Slip(slip::Method),
     Cobs(cobs::Method),
     Hdlc(hdlc::Method),
+    ModbusRtu(modbus::rtu::Method),
+    ModbusAscii(modbus::ascii::Method),
     Raw(raw::Method),
     Any(any::Method),
 }
@@ -260,6 +263,8 @@ impl Framing {
             Method::Slip(method) => method.encode(data, seal, out),
             Method::Cobs(method) => method.encode(data, seal, out),
             Method::Hdlc(method) => method.encode(data, seal, out),
+            Method::ModbusRtu(method) => method.encode(data, seal, out),
+            Method::ModbusAscii(method) => method.encode(data, seal, out),
             Method::Raw(method) => method.encode(data, seal, out),
             Method::Any(method) => method.encode(data, seal, out),
         };
@@ -303,6 +308,8 @@ impl Framing {
             Method::Slip(method) => method.step(scene),
             Method::Cobs(method) => method.step(scene),
             Method::Hdlc(method) => method.step(scene),
+            Method::ModbusRtu(method) => method.step(scene),
+            Method::ModbusAscii(method) => method.step(scene),
             Method::Raw(method) => method.step(scene),
             Method::Any(method) => method.step(scene),
         }
