@@ -15,6 +15,7 @@ pub mod fold;
 pub mod frame;
 pub mod gateway;
 pub mod journal;
+pub mod modbus;
 pub mod notify;
 pub mod octets;
 pub mod port;
