@@ -140,6 +140,7 @@ impl Device {
         own: Own,
         char_time: Duration,
     ) -> Result<Device, Vec<Mistake>> {
+        let config = &*profile::expanded(config);
         let bus = &config.bus;
         let broadcast = own
             .address

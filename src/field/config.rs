@@ -2,7 +2,9 @@
 
 use super::cipher::Keys;
 use crate::check::Order as ByteOrder;
+use crate::modbus::{Notation, Table};
 use crate::octets::Octets;
+use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
@@ -109,6 +111,24 @@ pub struct Field {
     pub tags: Option<Tags>,
     /// Whether the value is for other fields and templates only. Default false.
     pub hidden: bool,
+    /// Modbus: it begins with the input register of this address, instead of a place (`at`).
+    pub input: Option<u16>,
+    /// Modbus: it begins with the holding register of this address.
+    pub holding: Option<u16>,
+    /// Modbus: it is the coil of this address.
+    pub coil: Option<u16>,
+    /// Modbus: it is the discrete input of this address.
+    pub discrete: Option<u16>,
+    /// Modbus: it begins with the register of this number, as data sheets write it: 40001 is the first holding
+    /// register, 30001 the first input register, 10001 the first discrete input, `"00001"` the first coil.
+    pub register: Option<Notation>,
+    /// Modbus: how often it is asked for. Default: as `modbus.every` says.
+    pub every: Option<Span>,
+    /// Modbus: whether there is a command of this name that writes it. Default false.
+    pub writable: bool,
+    /// Modbus: the function that writes it: 5 or 15 for a coil, 6 or 16 for registers, 22 for some bits of one.
+    /// Default: 5; 6 for one register, 16 for several.
+    pub function: Option<u8>,
 }
 
 /// Items that begin with a tag.
@@ -595,6 +615,23 @@ pub enum Trim {
     End,
     /// None.
     None,
+}
+
+impl Field {
+    /// The registers that it names.
+    pub(crate) fn registers(&self) -> Vec<(Table, u16)> {
+        let by_table = [
+            (Table::Coil, self.coil),
+            (Table::Discrete, self.discrete),
+            (Table::Input, self.input),
+            (Table::Holding, self.holding),
+        ];
+        let named = by_table
+            .into_iter()
+            .filter_map(|(table, address)| Some((table, address?)));
+        let numbered = self.register.map(|number| (number.table, number.address));
+        named.chain(numbered).collect()
+    }
 }
 
 impl Type {

@@ -1,8 +1,10 @@
 //! A device profile as a person writes it: how a kind of device speaks.
 
 use super::asked::{Bus, Poll, Session};
+use super::registers::Modbus;
 use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Field, Order, Unpacks};
+use crate::modbus::Said;
 use crate::octets::Octets;
 use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
 use crate::{check, frame};
@@ -53,6 +55,8 @@ pub struct Config {
     pub command: Vec<Command>,
     /// How what is sent to the device is framed, where that differs from what it sends.
     pub request: Option<Request>,
+    /// What a Modbus device allows, whose fields name registers.
+    pub modbus: Option<Modbus>,
     /// How the device shares its line, where it speaks only when asked.
     pub bus: Bus,
     /// What the device is asked for, again and again.
@@ -111,6 +115,9 @@ pub struct Kind {
     pub fields: Vec<Field>,
     /// Expressions that must hold when all fields are read, or the frame is refused.
     pub require: Vec<String>,
+    /// What it is of a Modbus device.
+    #[serde(skip)]
+    pub modbus: Option<Said>,
 }
 
 /// Which frames are of a kind: all conditions that are given must fit.

@@ -13,6 +13,7 @@ mod explain;
 mod gather;
 mod guard;
 mod join;
+pub mod registers;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -23,6 +24,8 @@ pub use example::{Failure, Tried};
 pub use gather::Reader;
 pub use guard::Guard;
 
+pub(crate) use registers::expanded;
+
 use crate::field;
 use crate::field::cipher::Keys;
 use crate::field::config::{Order, Unpack};
@@ -30,6 +33,7 @@ use crate::field::decode::{Run, Traced};
 use crate::field::plan::{self, Layout, Mistake, Source};
 use crate::field::record::{Record, Shape};
 use crate::frame::{Branch, Framing};
+use crate::modbus::{Answer, Said};
 use config::{Kind, Means};
 use join::Joint;
 use std::borrow::Cow;
@@ -73,6 +77,8 @@ struct Compiled {
     means: Means,
     unpack: Vec<Unpack>,
     layout: Layout,
+    /// What it is of a Modbus device.
+    modbus: Option<Said>,
 }
 
 /// What a good frame means.
@@ -109,14 +115,17 @@ impl Profile {
         let mut commands = Vec::new();
         let (mut asks, mut whose) = (Vec::new(), None);
         for config in configs {
-            compile(config, char_time, &mut protocols, &mut mistakes);
-            let common = command::Common::new(config, char_time, &mut mistakes);
-            commands.extend(command::compile(config, &common, &mut mistakes));
+            let expanded = registers::expand(config, &mut mistakes);
+            let (config, mut found) = (&*expanded.config, Vec::new());
+            compile(config, char_time, &mut protocols, &mut found);
+            let common = command::Common::new(config, char_time, &mut found);
+            commands.extend(command::compile(config, &common, &mut found));
             // Profiles that share a line can only be listened to: each device that is asked has one of its own.
             if configs.len() == 1 {
-                asks = ask::compile(config, &common, &mut mistakes);
-                whose = ask::Whose::compile(config, &mut mistakes);
+                asks = ask::compile(config, &common, &mut found);
+                whose = ask::Whose::compile(config, &mut found);
             }
+            mistakes.extend(found.into_iter().map(|mistake| expanded.placed(mistake)));
         }
         let mut examples = configs.iter().flat_map(|config| &config.example);
         let sources = match examples.any(|example| example.keys.is_some()) {
@@ -218,10 +227,11 @@ impl Profile {
             .branches
             .get(branch)
             .map_or(&[][..], |protocol| &protocol.kinds);
-        match kinds.iter().find(|kind| kind.test.fits(data, request)) {
-            Some(kind) => kind.read(data, trace),
-            None => Outcome::Unknown,
-        }
+        let Some(kind) = kinds.iter().find(|kind| kind.fits(data, request)) else {
+            return Outcome::Unknown;
+        };
+        let values = kind.laid_out(data, request);
+        kind.read(values.as_deref().unwrap_or(data), trace)
     }
 
     /// How frames of this branch are put together, if they are parts of something.
@@ -336,6 +346,18 @@ fn refused(why: &str) -> Outcome {
 }
 
 impl Compiled {
+    fn fits(&self, data: &[u8], request: Option<&[u8]>) -> bool {
+        self.test.fits(data, request) && self.modbus.is_none_or(|said| said.fits(request, data))
+    }
+
+    /// The data as its fields count them.
+    fn laid_out(&self, data: &[u8], request: Option<&[u8]>) -> Option<Vec<u8>> {
+        match self.modbus? {
+            Said::Read(_) => Answer::of(request?, data)?.laid_out(),
+            Said::Done | Said::Refused | Said::Any => None,
+        }
+    }
+
     fn read(&self, data: &[u8], trace: Option<&mut Vec<Traced>>) -> Outcome {
         if self.means == Means::Ignore {
             return Outcome::Ignored(self.name.clone());
@@ -534,5 +556,6 @@ fn compile_kind(
         means: kind.means,
         unpack: kind.unpack.keyed(keys),
         layout,
+        modbus: kind.modbus,
     })
 }

@@ -5,11 +5,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../docs/fields.md");
+const MODBUS: &str = include_str!("../../../docs/modbus.md");
 
 /// The profiles that the page shows, each a run of indented lines that begins with its title.
-fn examples() -> Vec<String> {
+fn examples(page: &str) -> Vec<String> {
     let mut examples = Vec::new();
-    let mut lines = PAGE.lines().peekable();
+    let mut lines = page.lines().peekable();
     while let Some(line) = lines.next() {
         if !line.starts_with("    title ") {
             continue;
@@ -26,9 +27,9 @@ fn examples() -> Vec<String> {
 
 #[test]
 fn the_worked_examples_work() {
-    let examples = examples();
-    assert_eq!(examples.len(), 3);
-    for text in examples {
+    let (fields, modbus) = (examples(PAGE), examples(MODBUS));
+    assert_eq!((fields.len(), modbus.len()), (3, 1));
+    for text in fields.into_iter().chain(modbus) {
         let read = device::parse(&text, "docs/fields.md")
             .unwrap_or_else(|faults| panic!("{}", faults.render(false)));
         assert!(!read.config.example.is_empty());
