@@ -1,7 +1,7 @@
 //! The index of the end-to-end tests: the real binary, devices on ptys, other people's MQTT clients.
 //!
-//! They need nothing that is installed by hand except for the tests of `clients`, which say so and are skipped
-//! where Python, Node or mosquitto's programs are absent (with `CI=true` that is a failure).
+//! They need nothing that is installed by hand except for the tests of `clients` and `modbus`, which say so and are
+//! skipped where Python, Node, mosquitto's programs or libmodbus are absent (with `CI=true` that is a failure).
 
 mod support;
 
@@ -29,6 +29,11 @@ mod ports {
     mod publishing;
     mod recordings;
     mod unplug;
+}
+
+/// Modbus devices that we did not write.
+mod modbus {
+    mod slaves;
 }
 
 /// The process: how it starts and ends, and its other commands.

@@ -1,4 +1,4 @@
-//! What the clients of `outside` need, from PyPI and npm: installed once for the target folder; other tests, and
+//! What the clients of `outside` and the peers of `modbus` need, from PyPI and npm: installed once for the target folder; other tests, and
 //! other processes with tests, wait meanwhile.
 
 use super::program::find;
@@ -9,11 +9,16 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// What is installed from PyPI.
-const PYTHON: [&str; 2] = ["paho-mqtt==2.1.0", "aiomqtt==2.5.1"];
+const PYTHON: [&str; 4] = [
+    "paho-mqtt==2.1.0",
+    "aiomqtt==2.5.1",
+    "pymodbus==3.16.1",
+    "pyserial==3.5",
+];
 /// What is installed from npm.
 const NODE: [&str; 1] = ["mqtt@5.16.0"];
 
-/// The Python that has paho and aiomqtt.
+/// The Python that has them.
 pub(super) fn python() -> Result<PathBuf, String> {
     static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let make = || {

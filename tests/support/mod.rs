@@ -9,6 +9,7 @@ mod mosquitto;
 mod mqtt;
 mod notify;
 mod outside;
+mod peer;
 mod program;
 mod rumqttc;
 
@@ -18,6 +19,7 @@ pub(crate) use lines::Lines;
 pub(crate) use mosquitto::{MosquittoSub, mosquitto, mosquitto_pub, mosquitto_sub, mosquitto_try};
 pub(crate) use mqtt::{Client, Message};
 pub(crate) use outside::{Maker, Options, Outside, Properties, Route};
+pub(crate) use peer::Peer;
 pub(crate) use program::{Program, mqttyd};
 
 use std::io::Write as _;

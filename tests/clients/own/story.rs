@@ -71,7 +71,7 @@ impl House {
         House {
             daemon: Setup::new("")
                 .engine(Engine::Native)
-                .listeners(&(listeners.concat() + &unix))
+                .listeners(&(listeners.concat() + unix.as_str()))
                 .start(),
             ca: cert,
             socket,
