@@ -67,6 +67,8 @@ pub(crate) struct Poll {
     pub(crate) retries: u8,
     pub(crate) optional: bool,
     pub(crate) parts: Vec<Poll>,
+    /// The reasons of a refusal that hold for good; none: all.
+    pub(crate) lasting: Vec<String>,
     /// How many bytes the last reply has on the line, as far as that is known.
     pub(crate) reply_length: usize,
 }
@@ -232,6 +234,7 @@ impl Maker<'_> {
             every: every.or(poll.every.map(Duration::from)).unwrap_or(EVERY),
             retries: self.own.retries.or(poll.retries).unwrap_or(self.rules.retries),
             optional: poll.optional,
+            lasting: poll.lasting.clone(),
             reply_length: poll
                 .reply_length
                 .unwrap_or_else(|| self.reply_length(&last, &poll.reply)),

@@ -314,7 +314,9 @@ impl Bus {
             let Some(words) = self.units[number].device.polls.get(poll) else {
                 return self.fail(Fault::Refused(why), now);
             };
+            let lasting = words.lasting.is_empty() || words.lasting.contains(&why);
             match part {
+                _ if !lasting => {}
                 None if !words.parts.is_empty() => {
                     self.units[number].split.insert(poll);
                     let first = self.of_poll(number, poll);

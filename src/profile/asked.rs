@@ -103,6 +103,10 @@ pub struct Poll {
     /// What is asked for instead, one after the other, when the device refuses this one.
     #[serde(skip)]
     pub parts: Vec<Poll>,
+    /// The reasons of a device that hold for good, so that it is asked for `parts` then, or no more where it is
+    /// `optional`. Default: any reason.
+    #[serde(skip)]
+    pub lasting: Vec<String>,
 }
 
 /// One step of a dialogue: something is sent, something is awaited, or both, and then there may be a pause.

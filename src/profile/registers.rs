@@ -87,11 +87,11 @@ fn computed(field: &Field) -> Field {
 }
 
 /// A field that names a register.
-struct Register<'a> {
-    field: &'a Field,
-    area: Area,
+pub(super) struct Register<'a> {
+    pub(super) field: &'a Field,
+    pub(super) area: Area,
     /// Its place among the fields at the top.
-    number: usize,
+    pub(super) number: usize,
 }
 
 /// The profile as it is at work; what is wrong with it is told where it is compiled.
@@ -215,7 +215,7 @@ impl Modbus {
 }
 
 /// The fields that name registers; and the others, with the table that they go with.
-fn registers<'a>(
+pub(super) fn registers<'a>(
     config: &'a Config,
     settings: &Modbus,
     mistakes: &mut Vec<Mistake>,
@@ -338,20 +338,10 @@ impl Register<'_> {
         }
     }
 
-    /// The field as it stands in a reply that is laid out: there if it was asked for.
-    fn read(&self) -> Field {
-        let Area { table, first, count } = self.area;
+    /// The field over the bytes of its own registers alone; a bit has a byte of its own.
+    pub(super) fn alone(&self) -> Field {
+        let Area { table, count, .. } = self.area;
         let mut field = self.plain();
-        let step = if table.is_bits() { 1 } else { 2 };
-        field.at = Some(At::Key(format!("{LEAD} + {step} * ({first} - `{FIRST}`)")));
-        let asked = format!(
-            "`{FIRST}` <= {first} and {} <= `{FIRST}` + `{COUNT}`",
-            self.area.end()
-        );
-        field.condition = Some(match field.condition {
-            Some(own) => format!("{asked} and ({own})"),
-            None => asked,
-        });
         if table.is_bits() {
             match (count, field.values.0.is_empty()) {
                 (1, true) if field.repeat.is_none() => {
@@ -363,6 +353,23 @@ impl Register<'_> {
         } else if field.kind.is_none() && field.fields.is_empty() && field.tags.is_none() {
             field.kind = Some(Type::Uint(16));
         }
+        field
+    }
+
+    /// The field as it stands in a reply that is laid out: there if it was asked for.
+    fn read(&self) -> Field {
+        let Area { table, first, .. } = self.area;
+        let mut field = self.alone();
+        let step = if table.is_bits() { 1 } else { 2 };
+        field.at = Some(At::Key(format!("{LEAD} + {step} * ({first} - `{FIRST}`)")));
+        let asked = format!(
+            "`{FIRST}` <= {first} and {} <= `{FIRST}` + `{COUNT}`",
+            self.area.end()
+        );
+        field.condition = Some(match field.condition {
+            Some(own) => format!("{asked} and ({own})"),
+            None => asked,
+        });
         field
     }
 
@@ -431,7 +438,7 @@ impl Register<'_> {
     }
 
     /// Which bits of its register a field means.
-    fn bits(&self) -> u16 {
+    pub(super) fn bits(&self) -> u16 {
         let upto = |bit: u8| u64::MAX >> (63 - u32::from(bit.min(63)));
         let bits = match (self.field.bit, self.field.bits, self.field.mask) {
             (Some(bit), ..) => upto(bit) & !(upto(bit) >> 1),
@@ -507,6 +514,10 @@ fn poll(area: Area, every: Duration, name: String) -> Poll {
         ],
         // Address, function, count and check.
         reply_length: Some(5 + area.bytes()),
+        // A device that is busy now has them later.
+        lasting: [Exception::FUNCTION, Exception::ADDRESS, Exception::VALUE]
+            .map(|why| why.to_string())
+            .to_vec(),
         ..Poll::default()
     }
 }
