@@ -12,13 +12,14 @@ use std::time::Instant;
 impl Bus {
     /// A good frame came.
     pub(super) fn frame(&mut self, number: usize, branch: usize, data: Vec<u8>, now: Instant) {
-        let as_ = match self.doing {
-            Doing::Awaiting { .. } => self.reply(number, branch, &data, now),
+        let (number, as_) = match self.doing {
+            _ if self.pairs.is_some() => self.overheard(branch, &data, now),
+            Doing::Awaiting { .. } => (number, self.reply(number, branch, &data, now)),
             Doing::Pausing { .. } if self.wakes(number, branch, &data) => {
                 self.go_on(now);
-                Heard::Answer
+                (number, Heard::Answer)
             }
-            _ => self.stray(number, branch, &data),
+            _ => (number, self.stray(number, branch, &data)),
         };
         match as_ {
             Heard::Foreign => self.counts.foreign += 1,

@@ -9,6 +9,7 @@ use super::plan::Meter;
 use super::schedule::Schedule;
 use super::{Fault, Happened, Heard, Life};
 use crate::frame::{Decoder, Item};
+use crate::modbus::Pairs;
 use crate::profile::Reader;
 use crate::profile::asked;
 use serde::Serialize;
@@ -138,6 +139,8 @@ pub(crate) struct Bus {
     pub(super) happened: VecDeque<Happened>,
     pub(super) counts: Counts,
     pub(super) meter: Meter,
+    /// Who asks and who answers, where this only listens.
+    pub(super) pairs: Option<Pairs>,
     /// When the request that is at work began.
     began: Option<Instant>,
 }
@@ -195,6 +198,7 @@ impl Bus {
             happened: VecDeque::new(),
             counts: Counts::default(),
             meter: Meter::default(),
+            pairs: None,
             began: None,
         }
     }
@@ -250,6 +254,10 @@ impl Bus {
 
     /// Takes a command. What becomes of it is told as its life.
     pub(crate) fn push(&mut self, order: Order) {
+        if self.pairs.is_some() {
+            let (ticket, life) = (order.ticket, Life::Dropped("only-listening"));
+            return self.tell(Happened::Command { ticket, life });
+        }
         if let Some((order, why)) = self.orders.push(order) {
             let life = Life::Dropped(match why {
                 Out::Full => "queue-full",
@@ -412,6 +420,9 @@ impl Bus {
                 }
                 Item::Damaged { why, bytes } => {
                     let (name, bytes) = (why.name(), bytes.to_vec());
+                    if let Some(pairs) = &mut self.pairs {
+                        pairs.forget();
+                    }
                     if let (Doing::Awaiting { .. }, Some(job)) = (self.doing, &mut self.job)
                         && job.wrong != Some(Fault::Collision)
                     {
@@ -426,7 +437,7 @@ impl Bus {
 
     /// The device whose frames are looked for.
     fn listening(&self) -> Option<usize> {
-        let only = (self.units.len() == 1).then_some(0);
+        let only = (self.units.len() == 1 || self.pairs.is_some()).then_some(0);
         let job = self.job.as_ref().map(|job| job.device);
         job.or(self.last_device).or(only)
     }

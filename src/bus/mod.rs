@@ -10,6 +10,7 @@ mod echo;
 mod health;
 mod hear;
 mod job;
+mod listen;
 mod master;
 mod order;
 mod plan;
@@ -77,6 +78,8 @@ pub(crate) enum Heard {
     Late,
     /// Nobody had asked for it.
     Unasked,
+    /// The request of another master.
+    Request,
     /// It is not what the profile says.
     Misread(String),
     /// No frame at all, and why.

@@ -4,5 +4,6 @@ mod commands;
 mod dialogues;
 mod faults;
 mod line;
+mod listening;
 mod sharing;
 mod steps;
