@@ -14,6 +14,9 @@ impl Exception {
     /// The number or the value is not allowed.
     pub(crate) const VALUE: Exception = Exception(3);
 
+    /// It can't be done now, and not for any fault of the request.
+    pub(crate) const FAILURE: Exception = Exception(4);
+
     /// Every reason that the specification names; 7 is of the older one (PI-MBUS-300).
     pub(crate) const NAMES: [(u8, &str); 10] = [
         (1, "illegal function"),

@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod asked;
+mod bank;
 mod command;
 pub mod config;
 mod example;
@@ -24,6 +25,7 @@ pub use example::{Failure, Tried};
 pub use gather::Reader;
 pub use guard::Guard;
 
+pub(crate) use bank::Bank;
 pub(crate) use registers::expanded;
 
 use crate::field;
