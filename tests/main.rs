@@ -31,8 +31,9 @@ mod ports {
     mod unplug;
 }
 
-/// Modbus devices that we did not write.
+/// Modbus devices and masters that we did not write.
 mod modbus {
+    mod served;
     mod slaves;
 }
 

@@ -19,7 +19,7 @@ mod schedule;
 mod tests;
 mod turns;
 
-pub(crate) use device::{Device, Own, Reply};
+pub(crate) use device::{Device, Own, Reply, silence};
 pub(crate) use health::{Change, State};
 pub(crate) use master::{Bus, Counts, Next};
 pub(crate) use order::{Order, Policy, Verify, What};

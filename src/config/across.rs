@@ -42,8 +42,10 @@ impl Config {
                 issues.extend(self.check_command(i, &format!("port[{i}].command[{j}]"), command, &reach));
             }
             issues.extend(self.check_bus(i, &reach));
+            issues.extend(of_serve(i, port));
             let silent = |member: &port::Member| member.publish.is_empty() && member.command.is_empty();
-            if port.publish.is_empty() && port.command.is_empty() && port.members().all(silent) {
+            let says_nothing = port.publish.is_empty() && port.command.is_empty() && port.serve.is_none();
+            if says_nothing && port.members().all(silent) {
                 let title = format!("the port `{}` does nothing", port.name);
                 issues.push(
                     Issue::at(
@@ -576,6 +578,34 @@ fn of_serial(i: usize, port: &port::Config) -> Option<Issue> {
 }
 
 /// What the framing and the check say when they are built.
+/// A port that is a device itself.
+fn of_serve(i: usize, port: &port::Config) -> Vec<Issue> {
+    let Some(serve) = &port.serve else {
+        return Vec::new();
+    };
+    let mistakes = serve.mistakes();
+    let root = format!("port[{i}].serve");
+    let mut issues: Vec<Issue> = mistakes
+        .iter()
+        .map(|mistake| super::device::issue(mistake, &root))
+        .collect();
+    let others = [
+        ("device", port.device.is_some(), "a port asks a device or is one"),
+        (
+            "command",
+            !port.command.is_empty(),
+            "a device that is asked says nothing by itself",
+        ),
+    ];
+    for (key, there, why) in others {
+        if there {
+            let title = format!("the port `{}` has `serve` and `{key}`", port.name);
+            issues.push(Issue::at(format!("port[{i}].{key}"), title, why));
+        }
+    }
+    issues
+}
+
 fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
     let mut issues = Vec::new();
     let mut issue = |path: String, what: &str, words: String| {
@@ -620,8 +650,12 @@ fn of_bytes(i: usize, port: &port::Config) -> Vec<Issue> {
     }
     let commands = port.command.iter().enumerate().filter(|_| !port.is_bus());
     for (j, name) in commands.filter_map(|(j, command)| Some((j, command.command.as_ref()?))) {
-        let known: Vec<&str> = port
+        let profiles: Vec<_> = port
             .profiles()
+            .into_iter()
+            .map(crate::profile::expanded)
+            .collect();
+        let known: Vec<&str> = profiles
             .iter()
             .flat_map(|profile| profile.command.iter().map(|command| command.name.as_str()))
             .collect();

@@ -5,7 +5,7 @@ use super::suggest::{listed, nearest};
 use super::{Config, Issue, device};
 use crate::bus::Plan;
 use crate::port::config::{self as port, Command, Described, Device, Known};
-use crate::profile::Profile;
+use crate::profile::{Profile, expanded};
 use crate::topic::Filter;
 use std::collections::HashMap;
 
@@ -163,6 +163,7 @@ fn unknown_polls(path: &str, member: &port::Member) -> Vec<Issue> {
     let Some(config) = member.config() else {
         return Vec::new();
     };
+    let config = expanded(config);
     let known: Vec<&str> = config.poll.iter().map(|poll| poll.name.as_str()).collect();
     let unknown = member.poll.keys().filter(|name| !known.contains(&name.as_str()));
     let issue = |name: &String| unknown_issue(&format!("{path}.poll.{name}"), "poll", name, &known);
@@ -207,13 +208,13 @@ fn of_commands(i: usize, port: &port::Config) -> Vec<Issue> {
             .iter()
             .enumerate()
             .map(|(j, command)| (format!("port[{i}].{}.command[{j}]", asked.path), command));
-        let commands: Vec<&str> = asked
-            .profile
+        let profile = expanded(asked.profile);
+        let commands: Vec<&str> = profile
             .command
             .iter()
             .map(|command| command.name.as_str())
             .collect();
-        let polls: Vec<&str> = asked.profile.poll.iter().map(|poll| poll.name.as_str()).collect();
+        let polls: Vec<&str> = profile.poll.iter().map(|poll| poll.name.as_str()).collect();
         for (path, command) in ports.chain(owns) {
             for (key, what, name, known) in names(command, &commands, &polls) {
                 if !known.contains(&name) {

@@ -85,7 +85,13 @@ pub struct Config {
     #[serde(default)]
     pub bus: Line,
 
-    /// How the bytes are cut into frames. Default: as the device's profile says, or else lines.
+    /// A Modbus device that this port is, for a master at the other end. What the master writes is published as the
+    /// port's values are. Not together with `device` and commands. None by default.
+    #[serde(default)]
+    pub serve: Option<super::serve::Config>,
+
+    /// How the bytes are cut into frames. Default: as the device's profile says, or else lines; `modbus-rtu` with
+    /// `serve`.
     #[serde(default)]
     pub frame: Option<frame::Config>,
     /// The checksum that each frame carries. Default: as the device's profile says, or else none: every frame is
@@ -274,6 +280,9 @@ pub(crate) enum Known {
 impl Config {
     /// The fields that the port's frames have, by name.
     pub(crate) fn values(&self) -> Known {
+        if let Some(serve) = &self.serve {
+            return Known::Some(serve.writable());
+        }
         match self.reading().ok().and_then(|reading| reading.profile) {
             Some(profile) => Known::of(&profile),
             None => Known::None,

@@ -81,7 +81,11 @@ impl Config {
         let char_time = self.serial().char_time();
         let profiles = self.profiles();
         if profiles.is_empty() {
-            let frame = self.frame.clone().unwrap_or_default();
+            let frame = match (&self.frame, &self.serve) {
+                (Some(frame), _) => frame.clone(),
+                (None, Some(_)) => frame::Config::ModbusRtu(frame::modbus::rtu::Config::default()),
+                (None, None) => frame::Config::default(),
+            };
             let framing = frame.build(char_time).map_err(Wrong::Frame)?;
             let check = self
                 .check

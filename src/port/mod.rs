@@ -14,6 +14,7 @@ mod event;
 mod ledger;
 mod outbox;
 pub mod replay;
+mod serve;
 mod shared;
 mod traffic;
 mod up;
@@ -36,6 +37,7 @@ use down::Downlink;
 use event::Event;
 use ledger::Ledger;
 use outbox::Outbox;
+use serve::Slave;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,6 +113,8 @@ pub struct Port {
     ledger: Ledger,
     /// Who asks, where the devices speak only when asked.
     master: Option<Box<Master>>,
+    /// The device that this port is, where its other end asks.
+    slave: Option<Slave>,
     parts: Parts,
     /// Messages that the broker had no room for yet, in order. While there are any, nothing is read, so there are
     /// never more than one frame's and a few about the port itself ([`traffic::HELD_OWN`]).
@@ -170,10 +174,12 @@ enum Pause {
 
 /// What the broker is asked for on behalf of a port.
 pub fn subscriptions(config: &Config) -> Vec<(Filter, Qos)> {
-    match config.is_bus() {
+    let serve = config.serve.iter().flat_map(serve::Config::subscriptions);
+    let commands = match config.is_bus() {
         true => asking::subscriptions(config),
         false => down::subscriptions(&config.command),
-    }
+    };
+    commands.into_iter().chain(serve).collect()
 }
 
 /// How many commands may wait in the link to the broker: a burst of them, and what the port's own queues take.
@@ -185,6 +191,7 @@ pub fn depth(config: &Config) -> usize {
             .chain(config.members().flat_map(|member| &member.command))
             .map(|command| command.queue.0)
             .sum::<usize>()
+        + config.serve.as_ref().map_or(0, |serve| serve.fields.len())
 }
 
 fn now() -> Instant {
@@ -211,10 +218,19 @@ impl Port {
         let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
+        let slave = config
+            .serve
+            .as_ref()
+            .and_then(|serve| Slave::new(serve, framing.clone(), guard.clone(), char_time));
+        let policies = match &slave {
+            Some(_) => vec![Slave::policy()],
+            None => down::policies(&config.command),
+        };
         Ok(Port {
+            slave,
             decoder: framing.decoder(),
             uplink: Uplink::new(name.clone(), &config.publish),
-            outbox: Outbox::new(down::policies(&config.command), char_time),
+            outbox: Outbox::new(policies, char_time),
             ledger: Ledger::new(name.clone(), SystemTime::now()),
             master: master.map(Box::new),
             downlink: Downlink::new(&config.command, framing, guard.clone(), profile.clone()),

@@ -121,6 +121,11 @@ impl Outbox {
             .filter(|until| *until > now && self.writing.is_none() && !self.queue.is_empty())
     }
 
+    /// The line has to be silent until then before a frame is begun.
+    pub(crate) fn hush(&mut self, until: Instant) {
+        self.quiet_until = Some(self.quiet_until.map_or(until, |quiet| quiet.max(until)));
+    }
+
     /// What to do at `now`.
     pub(crate) fn next(&mut self, now: Instant) -> Next<'_> {
         if self.writing.is_none() {

@@ -2,7 +2,8 @@
 
 use super::counters::Counters;
 use super::ledger::Step;
-use super::outbox::Queued;
+use super::outbox::{Outbox, Queued};
+use super::serve::Slave;
 use super::up::Unpublished;
 use super::{Parts, Port, now};
 use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
@@ -58,6 +59,22 @@ pub(super) fn meaning(
     }
 }
 
+/// Answers a master's request. Gives what it has written.
+fn serve(
+    slave: &mut Slave,
+    frame: &[u8],
+    outbox: &mut Outbox,
+    counters: &mut Counters,
+) -> Vec<Option<Record>> {
+    if let Some((reply, at)) = slave.answer(frame, now()) {
+        outbox.hush(at);
+        if outbox.push(reply).is_err() {
+            *counters.dropped.entry("queue-full").or_default() += 1;
+        }
+    }
+    slave.written().into_iter().map(Some).collect()
+}
+
 impl Port {
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     pub(super) fn decode(&mut self) {
@@ -69,6 +86,8 @@ impl Port {
             decoder,
             guard,
             reader,
+            slave,
+            outbox,
             uplink,
             parts,
             held,
@@ -89,19 +108,36 @@ impl Port {
                 Item::Frame(frame) => {
                     counters.frames += 1;
                     let (mut made, mut refused) = (0, None);
-                    let read = match reader {
-                        Some(reader) => meaning(reader, branch, frame, counters),
-                        None => Ok(None),
+                    let read = match (&mut *slave, &mut *reader) {
+                        (Some(slave), _) => Ok(serve(slave, frame, outbox, counters)),
+                        (None, Some(reader)) => {
+                            meaning(reader, branch, frame, counters).map(|record| vec![record])
+                        }
+                        (None, None) => Ok(vec![None]),
                     };
                     match read {
-                        Ok(record) => {
-                            let record = record.as_ref();
-                            uplink.messages(frame, record, *stamp, now(), |entry, message| {
-                                match publish(message, entry, name, parts, held, counters, unpublished) {
-                                    Ok(()) => made += 1,
-                                    Err(why) => refused = Some(why),
-                                }
-                            });
+                        Ok(records) => {
+                            for record in &records {
+                                let record = record.as_ref();
+                                uplink.messages(
+                                    frame,
+                                    record,
+                                    *stamp,
+                                    now(),
+                                    |entry, message| match publish(
+                                        message,
+                                        entry,
+                                        name,
+                                        parts,
+                                        held,
+                                        counters,
+                                        unpublished,
+                                    ) {
+                                        Ok(()) => made += 1,
+                                        Err(why) => refused = Some(why),
+                                    },
+                                );
+                            }
                             if let Some(count) = misread.good() {
                                 info!(event = "frames-understood", port = %name, count, "frames are as the device's description says again");
                             }
@@ -187,6 +223,12 @@ impl Port {
         }
         if self.master.is_some() {
             return self.bus_command(message);
+        }
+        if let Some(taken) = self.slave.as_mut().and_then(|slave| slave.message(message)) {
+            if let Err(error) = taken {
+                self.dropped(0, "payload", &message.topic, &message.payload, &error.to_string());
+            }
+            return;
         }
         let framed = self.downlink.frame(message, now());
         let ticket = match &framed {

@@ -91,7 +91,7 @@ fn with(peer: Peer, test: impl FnOnce(&Line)) {
         device: Device::new(),
         profile: profile.profile,
     };
-    let Some(_slave) = peer.start("slave", line.device.path(), &[]) else {
+    let Some(_slave) = peer.start("slave", line.device.path()) else {
         return;
     };
     test(&line);

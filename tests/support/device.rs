@@ -199,6 +199,23 @@ impl Device {
         assert_eq!(show(&received), show(bytes));
     }
 
+    /// What has come from the gateway by now.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let mut buffer = [0; 4096];
+        let count = rustix::io::read(self.master(), &mut buffer).unwrap_or(0);
+        buffer[..count].to_vec()
+    }
+
+    /// Waits until one of several has got bytes, or for so long.
+    pub(crate) fn wait_any(devices: &[&Device], bound: Duration) {
+        let mut fds: Vec<PollFd<'_>> = devices
+            .iter()
+            .map(|device| PollFd::new(device.master(), PollFlags::IN))
+            .collect();
+        let bound = bound.try_into().expect("seconds");
+        let _ = poll(&mut fds, Some(&bound));
+    }
+
     /// Whether nothing more has come from the gateway by now.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.ready(PollFlags::IN, Instant::now())

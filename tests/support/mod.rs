@@ -1,6 +1,7 @@
 //! The one harness: devices on ptys, the real binary, real clients. Every wait is for an event and has a bound;
 //! everything that was started is ended on drop, and a test that fails shows what the daemon said.
 
+mod cable;
 mod daemon;
 mod device;
 mod install;
@@ -13,6 +14,7 @@ mod peer;
 mod program;
 mod rumqttc;
 
+pub(crate) use cable::Cable;
 pub(crate) use daemon::{Daemon, Engine, Setup, Version};
 pub(crate) use device::{Device, pause};
 pub(crate) use lines::Lines;

@@ -20,7 +20,16 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// Starts the program of this name on a serial port, and waits until it is ready. None: it can't be had here.
-    pub(crate) fn start(self, program: &'static str, port: &Path, more: &[&str]) -> Option<Program> {
+    pub(crate) fn start(self, program: &'static str, port: &Path) -> Option<Program> {
+        self.started(program, port, Stdio::null())
+    }
+
+    /// The same of one that is told by its stdin what to ask.
+    pub(crate) fn start_asking(self, program: &'static str, port: &Path) -> Option<Program> {
+        self.started(program, port, Stdio::piped())
+    }
+
+    fn started(self, program: &'static str, port: &Path, input: Stdio) -> Option<Program> {
         let mut command = match self.command(program) {
             Ok(command) => command,
             Err(why) => {
@@ -28,11 +37,11 @@ impl Peer {
                 return None;
             }
         };
-        command.arg(port).args(more);
+        command.arg(port);
         if self == Peer::PymodbusAscii {
             command.arg("ascii");
         }
-        let peer = Program::start(command.stdin(Stdio::null()));
+        let peer = Program::start(command.stdin(input));
         ready(&peer.out);
         Some(peer)
     }
