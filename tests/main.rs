@@ -33,8 +33,10 @@ mod ports {
 
 /// Modbus devices and masters that we did not write.
 mod modbus {
+    mod meters;
     mod served;
     mod slaves;
+    mod twelve;
 }
 
 /// The process: how it starts and ends, and its other commands.

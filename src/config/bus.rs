@@ -5,6 +5,7 @@ use super::suggest::{listed, nearest};
 use super::{Config, Issue, device};
 use crate::bus::Plan;
 use crate::port::config::{self as port, Command, Described, Device, Known};
+use crate::profile::asked::Address;
 use crate::profile::{Profile, expanded};
 use crate::topic::Filter;
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ impl Config {
             }
         }
         issues.extend(of_commands(i, port));
+        issues.extend(of_listening(i, port));
         match port.bus_devices() {
             Err((path, mistakes)) => issues.extend(mistakes.iter().map(|mistake| {
                 let root = format!("port[{i}].{path}");
@@ -59,7 +61,7 @@ impl Config {
             })),
             Ok(devices) => {
                 let plan = Plan::new(&devices, port.serial().char_time());
-                issues.extend(too_much(i, port, &plan));
+                issues.extend(too_much(i, port, &plan).filter(|_| !port.bus.listen));
             }
         }
         issues
@@ -69,6 +71,39 @@ impl Config {
 /// `1` of `device[1]`.
 fn index(path: &str) -> Option<usize> {
     path.strip_prefix("device[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// What does not go with only listening.
+fn of_listening(i: usize, port: &port::Config) -> Vec<Issue> {
+    if !port.bus.listen {
+        return Vec::new();
+    }
+    let path = format!("port[{i}].bus.listen");
+    let mut issues = Vec::new();
+    if !port.addressed().is_empty() {
+        issues.push(Issue::at(
+            &path,
+            format!("the port `{}` has commands, and only listens", port.name),
+            "nothing is sent then",
+        ));
+    }
+    for asked in port.asked() {
+        if !expanded(asked.profile)
+            .kind
+            .iter()
+            .any(|kind| kind.modbus.is_some())
+        {
+            let title = format!("`{}` is no Modbus device with registers", asked.name);
+            let issue = Issue::at(&path, title, "only of those are requests and replies paired");
+            issues.push(
+                issue.help("a port without `[[port.device]]` listens to devices that speak by themselves"),
+            );
+        } else if !matches!(asked.address, Some(Address::Number(1..=255))) {
+            let title = format!("`{}` has no address", asked.name);
+            issues.push(Issue::at(&path, title, "replies are told apart by it"));
+        }
+    }
+    issues
 }
 
 /// More polls than the line has time for.

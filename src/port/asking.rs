@@ -131,7 +131,11 @@ impl Master {
             replace: addressed.entry.replace,
             spacing: addressed.entry.spacing.into(),
         });
-        let bus = Bus::new(devices, policies.collect(), serial.baud.get(), char_time, now());
+        let mut bus = Bus::new(devices, policies.collect(), serial.baud.get(), char_time, now());
+        let mut planned = plan.utilisation();
+        if config.bus.listen {
+            (bus, planned) = (bus.only_listening(now()), 0.0);
+        }
         Ok(Some(Master {
             bus,
             buffer: vec![0; READ].into(),
@@ -140,7 +144,7 @@ impl Master {
             entries,
             seen,
             fresh: BTreeSet::new(),
-            planned: plan.utilisation(),
+            planned,
             measured: now(),
             used: None,
             warn_above: config.bus.warn_above.0,
@@ -451,7 +455,7 @@ impl Port {
                     }
                     Heard::Foreign => Verdict::Refused("it is of another device".into()),
                     Heard::Late => Verdict::Refused("it came too late".into()),
-                    Heard::Unasked | Heard::Damaged(_) => Verdict::Skipped,
+                    Heard::Unasked | Heard::Request | Heard::Damaged(_) => Verdict::Skipped,
                 }
             }
         };

@@ -67,6 +67,9 @@ pub enum Described {
 pub struct Line {
     /// A warning is logged when the line has been busy for more than this share of a minute, in percent. Default 90.
     pub warn_above: Percent,
+    /// Only listens to a Modbus bus on which another master asks: its requests and the replies are paired, and give
+    /// the values that asking would give. Nothing is asked or sent. Default false.
+    pub listen: bool,
 }
 
 /// A share in percent, 1 to 100.
@@ -77,6 +80,7 @@ impl Default for Line {
     fn default() -> Line {
         Line {
             warn_above: Percent(90.0),
+            listen: false,
         }
     }
 }

@@ -67,6 +67,10 @@ impl Method {
         };
         scene.progress.seen = end;
         let used = end + 1;
+        // What began too long ago is too long, whatever follows.
+        if end > self.max.get() {
+            return Step::Skip(1, Damage::TooLong);
+        }
         if bytes[end] == START {
             return Step::Skip(end, Damage::Unfinished);
         }
