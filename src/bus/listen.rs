@@ -17,11 +17,6 @@ impl Bus {
         self
     }
 
-    /// How many requests of others had no reply.
-    pub(crate) fn unanswered(&self) -> u64 {
-        self.pairs.as_ref().map_or(0, Pairs::unanswered)
-    }
-
     /// A good frame of others came. Gives whose it was, and what it was taken for.
     pub(super) fn overheard(&mut self, branch: usize, data: &[u8], now: Instant) -> (usize, Heard) {
         let request = match self.pairs.as_mut().map(|pairs| pairs.hear(data, now)) {

@@ -63,6 +63,8 @@ pub(crate) struct Counts {
     pub(crate) noise: u64,
     /// Polls left out because there was no time for them.
     pub(crate) skipped: u64,
+    /// Requests of another master without a reply, where this only listens.
+    pub(crate) unanswered: u64,
     /// Sessions that were opened.
     pub(crate) sessions: u64,
 }
@@ -289,6 +291,7 @@ impl Bus {
 
     pub(crate) fn counts(&mut self) -> &Counts {
         self.counts.skipped = self.schedule.skipped;
+        self.counts.unanswered = self.pairs.as_ref().map_or(0, Pairs::unanswered);
         &self.counts
     }
 

@@ -73,15 +73,16 @@ impl<'a> Answer<'a> {
         };
         // A write is answered by its first bytes, a mask by all of it.
         let echoed = |len: usize| (reply.get(1..)? == request.get(1..1 + len)?).then_some(Answer::Done);
-        match asked {
-            Request::Read(area) | Request::ReadWrite { read: area, .. } => {
-                let (&count, values) = data.split_first()?;
-                let fits = usize::from(count) == values.len() && values.len() == area.bytes();
-                fits.then_some(Answer::Values(area, values))
-            }
-            Request::Mask { .. } => echoed(7),
-            _ => echoed(5),
-        }
+        let Some(area) = asked.area() else {
+            return echoed(if matches!(asked, Request::Mask { .. }) {
+                7
+            } else {
+                5
+            });
+        };
+        let (&count, values) = data.split_first()?;
+        let fits = usize::from(count) == values.len() && values.len() == area.bytes();
+        fits.then_some(Answer::Values(area, values))
     }
 
     /// What was read, as the fields of a profile count it: address and number, two bytes each, then two bytes for

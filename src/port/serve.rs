@@ -103,7 +103,7 @@ struct Name<'a>(&'a str);
 
 impl Values for Name<'_> {
     fn bytes<'v>(&'v self, name: &str, _: &'v mut String) -> Option<&'v [u8]> {
-        (name == "field").then(|| self.0.as_bytes())
+        (name == "field").then_some(self.0.as_bytes())
     }
 
     fn value(&self, name: &str) -> Option<minijinja::Value> {

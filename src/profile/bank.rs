@@ -73,6 +73,7 @@ impl Bank {
     }
 
     /// The names of the values, in the order of the fields.
+    #[cfg(test)]
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.cells.iter().map(|cell| cell.name.as_str())
     }

@@ -93,7 +93,7 @@ fn what_others_ask_for_gives_the_same_values() {
         ),
         (1, 1, 1)
     );
-    assert_eq!(line.bus.unanswered(), 1);
+    assert_eq!(line.bus.counts().unanswered, 1);
     assert_eq!((line.bus.counts().foreign, line.bus.counts().strays), (1, 1));
     assert_eq!(line.written, []);
 }
