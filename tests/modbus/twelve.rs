@@ -4,7 +4,7 @@
 //! It takes real time: `cargo test --test main twelve -- --ignored --nocapture`. `bus::tests::sharing` shows the same
 //! with a clock of its own.
 
-use crate::support::{Client, Daemon, Device, Message};
+use crate::support::{Client, Daemon, Device, Message, pause};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,12 +27,15 @@ const LATE: Duration = Duration::from_millis(2);
 /// How long each part of the test looks.
 const LOOK: Duration = Duration::from_secs(65);
 
+/// What was asked, and when that began.
+type Requests = Vec<(Instant, Vec<u8>)>;
+
 /// The line with its meters, in a thread of its own.
 struct Meters {
     device: Arc<Device>,
     dead: Arc<AtomicU8>,
     stop: Arc<AtomicBool>,
-    line: Option<JoinHandle<Vec<(Instant, Vec<u8>)>>>,
+    line: Option<JoinHandle<Requests>>,
 }
 
 impl Meters {
@@ -52,14 +55,14 @@ impl Meters {
     }
 
     /// Ends the line. Gives each request, and when it was begun.
-    fn end(mut self) -> Vec<(Instant, Vec<u8>)> {
+    fn end(mut self) -> Requests {
         self.stop.store(true, Ordering::Relaxed);
         let line = self.line.take().expect("a line");
         line.join().expect("a line that did not fail")
     }
 }
 
-fn run(device: &Device, dead: &AtomicU8, stop: &AtomicBool) -> Vec<(Instant, Vec<u8>)> {
+fn run(device: &Device, dead: &AtomicU8, stop: &AtomicBool) -> Requests {
     let (mut requests, mut waiting, mut late) = (Vec::new(), Vec::new(), Vec::new());
     let mut began = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -95,7 +98,7 @@ fn run(device: &Device, dead: &AtomicU8, stop: &AtomicBool) -> Vec<(Instant, Vec
 }
 
 fn sleep_until(at: Instant) {
-    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+    pause(at.saturating_duration_since(Instant::now()));
 }
 
 fn answer(request: &[u8]) -> Vec<u8> {
