@@ -5,6 +5,7 @@
 
 use super::config::Config;
 use super::registers::{Modbus, Register, registers};
+use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Field, Order};
 use crate::field::decode::Run;
 use crate::field::encode::{self, ParameterError};
@@ -222,6 +223,7 @@ fn cell(register: &Register<'_>, order: &Order, mistakes: &mut Vec<Mistake>) -> 
     let layout = plan::compile(
         &Source {
             kind: &name,
+            keys: &Keys::default(),
             decode: &Decode::Binary,
             order,
             collect: None,

@@ -7,7 +7,7 @@
 use super::asked::{Address, Place, Poll};
 use super::config::{Bytes, Command, Config, Kind, Means, Spot, When};
 use crate::field::Mistake;
-use crate::field::config::{Amount, At, Field, Labels, Scalar, Scalars, Type};
+use crate::field::config::{Amount, At, Field, Label, Labels, Scalar, Scalars, Type};
 use crate::frame;
 use crate::modbus::{self, Area, BROADCAST, Exception, LEAD, Limits, Said, Table, Wish};
 use crate::octets::Octets;
@@ -453,7 +453,7 @@ impl Register<'_> {
 /// What stands in a request for a coil that is on (section 6.5).
 const COIL_ON: u16 = 0xff00;
 
-fn coil_label((key, label): (String, String)) -> (String, String) {
+fn coil_label((key, label): (String, Label)) -> (String, Label) {
     let key = if key.trim() == "1" {
         COIL_ON.to_string()
     } else {
@@ -569,7 +569,7 @@ fn hidden_address() -> Field {
 
 /// The device says no (section 7).
 fn exception() -> Kind {
-    let names = Exception::NAMES.map(|(code, name)| (code.to_string(), name.to_owned()));
+    let names = Exception::NAMES.map(|(code, name)| (code.to_string(), Label::Name(name.to_owned())));
     Kind {
         name: "exception".into(),
         means: Means::Error,
