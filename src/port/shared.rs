@@ -237,6 +237,9 @@ impl Config {
 
     /// In words, what the polls of its bus need of the line's time.
     pub fn plan(&self) -> Option<String> {
+        if self.bus.listen {
+            return None;
+        }
         let devices = self.bus_devices().ok()?;
         let plan = bus::Plan::new(&devices, self.serial().char_time());
         (!plan.rows.is_empty()).then(|| plan.to_string())
