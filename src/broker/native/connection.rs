@@ -31,13 +31,14 @@ pub(super) struct Door {
     pub(super) users: bool,
     /// Whether the name is that of the certificate.
     pub(super) identity: bool,
-    pub(super) mount: Option<ByteString>,
     /// For the handshakes, and until the CONNECT.
     pub(super) within: Duration,
     /// How many clients at once.
     pub(super) most: Option<usize>,
     /// The longest packet that a client may send.
     pub(super) packet: usize,
+    /// The address that it listens on, as it is configured.
+    pub(super) listener: ByteString,
 }
 
 /// Why a connection has ended, for the log.
@@ -127,13 +128,10 @@ pub(super) async fn welcome(
         }
     };
     let outlet = Arc::new(Outlet::new(Encoder::new(version)));
-    let access = shared.access();
-    let name = user.clone();
     let arrival = Arrival {
         connect,
         user,
-        grants: Box::new(move |client| access.grants(name.as_deref(), client)),
-        mount: door.mount.clone(),
+        listener: door.listener.clone(),
         outlet: outlet.clone(),
     };
     let now = Instant::now();

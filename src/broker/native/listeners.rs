@@ -7,7 +7,6 @@ use super::wire::{Fault, reason};
 use super::{Shared, serve};
 use crate::broker::config::{Address, Config, Listener, Tls, Transport};
 use crate::broker::{Bound, Reloaded, StartError};
-use bytestring::ByteString;
 use slab::Slab;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -112,7 +111,7 @@ fn door(config: &Config, listener: &Listener) -> Door {
         anonymous: config.anonymous_at(listener),
         users: config.has_users(),
         identity: listener.tls.as_ref().is_some_and(Tls::names_user),
-        mount: listener.mount_point.as_deref().map(ByteString::from),
+        listener: listener.address.to_string().into(),
         within: config.connect_timeout.0,
         most: listener.max_connections,
         packet: config.longest_packet(),

@@ -4,6 +4,7 @@ use super::super::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A published message. It is made once and shared: what differs between its receivers (quality of service,
@@ -36,6 +37,25 @@ impl Message {
             properties: None,
         }
     }
+}
+
+/// A client as the rules know it: what it may do follows from this.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Who {
+    /// The name it is known by: of its password, or its certificate.
+    pub(crate) user: Option<ByteString>,
+    pub(crate) client: ByteString,
+    /// The address of the listener that it came by, as it is configured; empty where that is not known.
+    pub(crate) listener: ByteString,
+}
+
+/// A retained message, and who published it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) message: Arc<Message>,
+    /// None where it was ourselves. What a client may publish is asked when the message is delivered, too: a change of
+    /// the rules counts.
+    pub(crate) source: Option<Arc<Who>>,
 }
 
 /// How a client subscribes (MQTT 5 section 3.8.3.1); for older clients all but the quality of service is zero.

@@ -247,7 +247,7 @@ fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartEr
 
 fn rules(access: &Arc<Access>) -> hub::Rules {
     let access = access.clone();
-    Arc::new(move |user, client| access.grants(user, client))
+    Arc::new(move |who| access.grants(who.user.as_deref(), &who.client))
 }
 
 impl fmt::Debug for Room {

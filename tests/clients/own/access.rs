@@ -122,3 +122,63 @@ fn rules_of_the_configuration_refuse_subscriptions_too() {
     denied.err.wait(&["All subscription requests were denied"]);
     denied.wait();
 }
+
+/// CVE-2018-12546 of mosquitto, and over a restart: what somebody left may be given only as long as he may say it.
+#[test]
+fn a_retained_message_goes_with_its_publishers_right_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let acl = folder.path().join("acl");
+    let rules = |air: &str| {
+        let text = format!("user admin\ntopic readwrite #\n\nuser air\ntopic {air} a/#\n");
+        fs::write(&acl, text).expect("an ACL file");
+    };
+    rules("readwrite");
+    let store = folder.path().join("store");
+    let mut daemon = start(
+        folder.path(),
+        &format!("acl-file = {acl:?}\npersistence-location = {store:?}"),
+    );
+    for (user, password, topic) in [("air", "secret", "a/air"), ("admin", "boss", "a/boss")] {
+        mosquitto_pub(
+            &daemon,
+            Version::V5,
+            &[
+                "-u", user, "-P", password, "-q", "1", "-r", "-t", topic, "-m", "1",
+            ],
+        );
+    }
+    let topics = |daemon: &Daemon| -> Option<Vec<String>> {
+        let args = ["-u", "admin", "-P", "boss", "-t", "a/#"];
+        let mut all = MosquittoSub::start(daemon, Version::V5, &args)?;
+        // Retained messages come in the order of their topics, and before what is published now.
+        mosquitto_pub(
+            daemon,
+            Version::V5,
+            &["-u", "admin", "-P", "boss", "-t", "a/last", "-m", "1"],
+        );
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last| last != "a/last") {
+            seen.push(all.next().topic);
+        }
+        Some(seen)
+    };
+    for kill in [true, false] {
+        rules("readwrite");
+        daemon = again(daemon, kill);
+        let Some(seen) = topics(&daemon) else { return };
+        assert_eq!(seen, ["a/air", "a/boss", "a/last"]);
+        rules("read");
+        daemon = again(daemon, kill);
+        assert_eq!(topics(&daemon).expect("it was there"), ["a/boss", "a/last"]);
+    }
+}
+
+/// Ends it, and starts it again.
+fn again(mut daemon: Daemon, kill: bool) -> Daemon {
+    if kill {
+        daemon.program.kill();
+    } else {
+        daemon.terminate();
+    }
+    daemon.start_again()
+}

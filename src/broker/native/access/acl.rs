@@ -189,11 +189,6 @@ struct Granted {
 }
 
 impl Grants {
-    /// Whether everything is allowed.
-    pub(crate) fn is_all(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Everything is allowed.
     pub(crate) fn all() -> Grants {
         Grants(None)

@@ -1,7 +1,6 @@
 //! Clients that come and go: sessions begun, gone on with, taken over, ended; and their wills.
 
-use super::super::access::Grants;
-use super::super::message::Message;
+use super::super::message::{Message, Who};
 use super::super::wire::{Connack, Connect, Fault, Version, Will, reason};
 use super::outlet::{End, Outlet};
 use super::session::{Connection, Endpoint, FOR_EVER, Session};
@@ -19,10 +18,8 @@ pub(crate) struct Arrival {
     pub(crate) connect: Connect,
     /// The name it is known by: of its password, or its certificate.
     pub(crate) user: Option<ByteString>,
-    /// What it may do, by its client id: the hub may have to give it one first.
-    pub(crate) grants: Box<dyn FnOnce(&str) -> Grants + Send>,
-    /// The mount point of its listener.
-    pub(crate) mount: Option<ByteString>,
+    /// The address of its listener, as it is configured.
+    pub(crate) listener: ByteString,
     pub(crate) outlet: Arc<Outlet>,
 }
 
@@ -64,10 +61,10 @@ impl Hub {
         let Arrival {
             connect,
             user,
-            grants,
-            mount,
+            listener,
             outlet,
         } = arrival;
+        let mount = self.settings.mounts.get(&listener).cloned();
         let five = connect.version.is_five();
         if connect.auth_method.is_some() {
             let why = "there is no enhanced authentication here";
@@ -139,9 +136,15 @@ impl Hub {
             serial: self.serial,
         };
         let window = connect.receive_maximum.min(self.settings.max_inflight);
+        let who = Arc::new(Who {
+            user,
+            client: client.clone(),
+            listener,
+        });
+        let grants = self.granted(&who);
         let session = &mut self.sessions[key];
-        session.user = user;
-        session.grants = grants(&client);
+        session.who = who;
+        session.grants = grants;
         session.expiry = expiry;
         session.expiry_said = connect.expiry_said;
         session.will = will;
@@ -375,11 +378,8 @@ impl Hub {
     /// the will waits all the same, as mosquitto has it; a client that comes again in time cancels it.
     fn leave_ghost(&mut self, key: Key, now: Instant) {
         let session = &mut self.sessions[key];
-        let (client, grants, mount) = (
-            session.client.clone(),
-            session.grants.clone(),
-            session.mount.clone(),
-        );
+        let (client, who) = (session.client.clone(), session.who.clone());
+        let (grants, mount) = (session.grants.clone(), session.mount.clone());
         let Some(will) = session.will.take() else {
             return;
         };
@@ -387,6 +387,7 @@ impl Hub {
         let due = now + Duration::from_secs(will.delay.into());
         let mut ghost = Session::new(client.clone(), Endpoint::Away);
         ghost.ghost = true;
+        ghost.who = who;
         ghost.grants = grants;
         ghost.mount = mount;
         ghost.will = Some(will);

@@ -1,6 +1,6 @@
 //! What the store is told: collected while packets are handled, handed over when a batch of them is done.
 
-use super::super::message::{Message, Options};
+use super::super::message::{Kept, Message, Options};
 use super::super::store::{Change, SessionRecord};
 use super::session::Waiting;
 use super::{Hub, Key, Timer};
@@ -33,7 +33,7 @@ pub(crate) struct Journal {
     /// How often lazy ones are handed over.
     rhythm: Duration,
     /// Retained messages of QoS 0, which nobody has an acknowledgement for: told in the rhythm of the store.
-    lazy: HashMap<ByteString, Option<Arc<Message>>>,
+    lazy: HashMap<ByteString, Option<Kept>>,
 }
 
 impl fmt::Debug for Journal {
@@ -113,9 +113,9 @@ impl Journal {
     }
 
     fn flush(&mut self) {
-        for (topic, message) in self.lazy.drain() {
-            self.pending.push(match message {
-                Some(message) => Change::Retain { message },
+        for (topic, kept) in self.lazy.drain() {
+            self.pending.push(match kept {
+                Some(kept) => Change::Retain(kept),
                 None => Change::Unretain { topic },
             });
         }
@@ -160,7 +160,8 @@ impl Hub {
             client: session.client.clone(),
             record: SessionRecord {
                 expiry: session.expiry,
-                user: session.user.clone(),
+                user: session.who.user.clone(),
+                listener: session.who.listener.clone(),
                 away: session
                     .away_since
                     .map(|since| now.saturating_duration_since(since)),
@@ -239,16 +240,15 @@ impl Hub {
         }
     }
 
-    pub(super) fn record_retained(&mut self, message: &Arc<Message>, now: Instant) {
+    pub(super) fn record_retained(&mut self, kept: Kept, now: Instant) {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        if message.qos == Qos::AtMostOnce {
-            return self.put_off(message.topic.clone(), Some(message.clone()), now);
+        if kept.message.qos == Qos::AtMostOnce {
+            return self.put_off(kept.message.topic.clone(), Some(kept), now);
         }
-        journal.lazy.remove(&message.topic);
-        let message = message.clone();
-        journal.record(Change::Retain { message });
+        journal.lazy.remove(&kept.message.topic);
+        journal.record(Change::Retain(kept));
     }
 
     pub(super) fn record_unretained(&mut self, topic: &ByteString, qos: Qos, now: Instant) {
@@ -264,13 +264,13 @@ impl Hub {
     }
 
     /// Nobody has an acknowledgement for it: the last one of a while is enough.
-    fn put_off(&mut self, topic: ByteString, message: Option<Arc<Message>>, now: Instant) {
+    fn put_off(&mut self, topic: ByteString, kept: Option<Kept>, now: Instant) {
         let Some(journal) = &mut self.journal else {
             return;
         };
         let first = journal.lazy.is_empty();
         let due = now + journal.rhythm;
-        journal.lazy.insert(topic, message);
+        journal.lazy.insert(topic, kept);
         if first {
             self.arm(due, Timer::Flush);
         }
@@ -283,8 +283,8 @@ impl Hub {
         };
         let rest = std::mem::take(&mut journal.pending);
         self.journal = Some(journal);
-        for message in self.retained_messages().collect::<Vec<_>>() {
-            self.note(Change::Retain { message });
+        for kept in self.retained_messages().cloned().collect::<Vec<_>>() {
+            self.note(Change::Retain(kept));
         }
         let keys: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {

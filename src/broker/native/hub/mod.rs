@@ -27,6 +27,8 @@ pub(crate) use journal::Journal;
 pub(crate) use outlet::{End, Outlet};
 pub(crate) use stats::Stats;
 
+use super::access::Grants;
+use super::message::Who;
 use super::wire::{Fault, Packet, Scratch, reason};
 use crate::broker::config::{Config, WhenQueueFull};
 use bytestring::ByteString;
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) upgrade: bool,
     pub(crate) longest_expiry: Option<u32>,
     pub(crate) sys_interval: Duration,
+    /// What the topics of a listener begin with inside, by its address, where they do.
+    pub(crate) mounts: HashMap<ByteString, ByteString>,
 }
 
 impl From<&Config> for Settings {
@@ -111,6 +115,14 @@ impl From<&Config> for Settings {
             upgrade: config.upgrade_outgoing_qos,
             longest_expiry: config.persistent_client_expiration.map(seconds),
             sys_interval: config.sys_interval.0,
+            mounts: config
+                .listeners()
+                .iter()
+                .filter_map(|listener| {
+                    let mount = listener.mount_point.as_deref()?;
+                    Some((listener.address.to_string().into(), mount.into()))
+                })
+                .collect(),
         }
     }
 }
@@ -132,8 +144,8 @@ enum Timer {
     Sys,
 }
 
-/// What a user with a client id may do.
-pub(crate) type Rules = Arc<dyn Fn(Option<&str>, &str) -> super::access::Grants + Send + Sync>;
+/// What a client may do.
+pub(crate) type Rules = Arc<dyn Fn(&Who) -> Grants + Send + Sync>;
 
 /// The state of the broker.
 pub(crate) struct Hub {
@@ -152,8 +164,8 @@ pub(crate) struct Hub {
     /// What waits for the store: connections to be woken when it has written.
     gated: Vec<Key>,
     journal: Option<Journal>,
-    /// What a client may do, for those who published what is retained.
-    grants: Option<Rules>,
+    /// What a client may do, and who published what is retained.
+    rules: Rules,
     stats: Stats,
     sys: sys::Sys,
     /// Whether a `Timer::Sweep` is under way.
@@ -180,7 +192,7 @@ impl Hub {
             serial: 0,
             gated: Vec::new(),
             journal: None,
-            grants: None,
+            rules: Arc::new(|_| Grants::all()),
             stats: Stats::default(),
             scratch: Scratch::default(),
             hits: Vec::new(),
@@ -188,13 +200,18 @@ impl Hub {
     }
 
     /// From now on these rules hold, for those who are connected as well.
-    pub(crate) fn rule(&mut self, grants: Rules) {
+    pub(crate) fn rule(&mut self, rules: Rules) {
         for (_, session) in &mut self.sessions {
             if !matches!(session.endpoint, Endpoint::Local(_)) {
-                session.grants = grants(session.user.as_deref(), &session.client);
+                session.grants = rules(&session.who);
             }
         }
-        self.grants = Some(grants);
+        self.rules = rules;
+    }
+
+    /// What a client may do.
+    fn granted(&self, who: &Who) -> Grants {
+        (self.rules)(who)
     }
 
     /// From now on these bounds hold. What clients have been told stays as it is.
@@ -215,7 +232,7 @@ impl Hub {
     pub(crate) fn dismiss(&mut self, users: impl Fn(&str) -> bool, now: Instant) {
         let seat = |(key, session): (Key, &Session)| {
             let serial = session.connection()?.serial;
-            users(session.user.as_deref()?).then_some(Seat { key, serial })
+            users(session.who.user.as_deref()?).then_some(Seat { key, serial })
         };
         let seats: Vec<Seat> = self.sessions.iter().filter_map(seat).collect();
         for seat in seats {

@@ -1,8 +1,7 @@
 //! A message on its way in: what it must be, who gets it, and whether it is kept.
 
-use super::super::message::Message;
+use super::super::message::{Kept, Message};
 use super::super::wire::{Ack, Fault, Publish, reason};
-use super::retained::Kept;
 use super::session::{Endpoint, Share};
 use super::tree::{Found, Group};
 use super::{Flow, Hub, Key, Timer, filter};
@@ -296,16 +295,17 @@ impl Hub {
         }
         let source = from.and_then(|key| {
             let session = self.sessions.get(key)?;
-            (!session.grants.is_all()).then(|| Arc::new((session.user.clone(), session.client.clone())))
+            let ours = matches!(session.endpoint, Endpoint::Local(_));
+            (!ours).then(|| session.who.clone())
         });
-        let message = publication.share();
         let kept = Kept {
-            message: message.clone(),
+            message: publication.share(),
             source,
         };
-        if self.retained.set(kept, self.settings.max_retained) {
-            self.record_retained(&message, now);
-            if message.expires.is_some() && !self.sweeping {
+        let expires = kept.message.expires;
+        if self.retained.set(kept.clone(), self.settings.max_retained) {
+            self.record_retained(kept, now);
+            if expires.is_some() && !self.sweeping {
                 self.sweeping = true;
                 self.arm(now + SWEEP, Timer::Sweep);
             }

@@ -1,10 +1,9 @@
 //! What the store remembered, put back at the start.
 
-use super::super::message::Message;
+use super::super::message::{Kept, Who};
 use super::super::store::{Loaded, LoadedMessage, LoadedSession};
 use super::filter;
 use super::journal::RECEIVED;
-use super::retained::Kept;
 use super::session::{Endpoint, FOR_EVER, Flight, Session, Subscription, Waiting};
 use super::{Hub, Timer};
 use crate::broker::Qos;
@@ -13,13 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Hub {
-    /// Takes in what was kept. To be said before anybody is connected, and before `keep`.
+    /// Takes in what was kept. To be said before anybody is connected, and after `rule` and before `keep`.
     pub(crate) fn restore(&mut self, loaded: Loaded, now: Instant) {
-        for message in loaded.retained {
-            let kept = Kept {
-                message: Arc::new(message),
-                source: None,
-            };
+        for kept in loaded.retained {
             self.retained.set(kept, self.settings.max_retained);
         }
         for session in loaded.sessions {
@@ -29,7 +24,15 @@ impl Hub {
 
     fn restore_session(&mut self, loaded: LoadedSession, now: Instant) {
         let mut session = Session::new(loaded.client.clone(), Endpoint::Away);
-        session.user = loaded.record.user;
+        let who = Arc::new(Who {
+            user: loaded.record.user,
+            client: loaded.client,
+            listener: loaded.record.listener,
+        });
+        // Its will, and what comes for it, are asked for as if it were here.
+        session.grants = self.granted(&who);
+        session.mount = self.settings.mounts.get(&who.listener).cloned();
+        session.who = who;
         session.expiry = loaded.record.expiry;
         session.stored = true;
         let away = loaded.record.away.unwrap_or_default();
@@ -105,10 +108,9 @@ impl Hub {
     }
 
     /// All that is to outlive the process, as it is now: for a store that begins anew.
-    pub(crate) fn retained_messages(&self) -> impl Iterator<Item = Arc<Message>> {
+    pub(crate) fn retained_messages(&self) -> impl Iterator<Item = &Kept> {
         self.retained
             .iter()
             .filter(|kept| !kept.message.topic.starts_with("$SYS/"))
-            .map(|kept| kept.message.clone())
     }
 }

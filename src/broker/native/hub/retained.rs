@@ -1,20 +1,11 @@
 //! The retained messages: one for each topic, until it is replaced, cleared or too old.
 
-use super::super::message::Message;
+use super::super::message::Kept;
 use super::filter;
 use bytestring::ByteString;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::time::Instant;
-
-/// A retained message, and who published it.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    pub(super) message: Arc<Message>,
-    /// Name and client id of the publisher, where rules say who may publish what: a later change of them counts.
-    pub(super) source: Option<Arc<(Option<ByteString>, ByteString)>>,
-}
 
 /// All of them, in the order of their topics.
 #[derive(Debug, Default)]
@@ -84,9 +75,11 @@ fn is_young(kept: &Kept, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::message::Message;
     use super::*;
     use crate::broker::Qos;
     use bytes::Bytes;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn kept(topic: &str, expires: Option<Instant>) -> Kept {

@@ -2,7 +2,7 @@
 
 use super::super::access::Grants;
 use super::super::inbox::Inbox;
-use super::super::message::{Message, Options};
+use super::super::message::{Message, Options, Who};
 use super::super::wire::Will;
 use super::outlet::Outlet;
 use crate::broker::Qos;
@@ -20,7 +20,8 @@ pub(super) const FOR_EVER: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: ByteString,
-    pub(super) user: Option<ByteString>,
+    /// As the rules know it.
+    pub(super) who: Arc<Who>,
     pub(super) grants: Grants,
     /// How long it outlives its connection, in seconds.
     pub(super) expiry: u32,
@@ -264,9 +265,13 @@ impl Waiting {
 
 impl Session {
     pub(super) fn new(client: ByteString, endpoint: Endpoint) -> Session {
+        let who = Who {
+            client: client.clone(),
+            ..Who::default()
+        };
         Session {
             client,
-            user: None,
+            who: Arc::new(who),
             grants: Grants::default(),
             expiry: 0,
             subscriptions: HashMap::new(),

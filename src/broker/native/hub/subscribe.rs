@@ -1,8 +1,7 @@
 //! Subscriptions, made and ended, and the retained messages that they bring.
 
-use super::super::message::Options;
+use super::super::message::{Kept, Options};
 use super::super::wire::{Fault, reason};
-use super::retained::Kept;
 use super::session::{Cursor, Subscription};
 use super::tree::Sub;
 use super::{Hub, Key, filter};
@@ -165,13 +164,13 @@ impl Hub {
 
     /// Whether who published a retained message may still do so.
     pub(super) fn source_may_still(&self, kept: &Kept) -> bool {
-        match (&kept.source, &self.grants) {
-            (Some(source), Some(grants)) if self.settings.check_source => {
-                let (user, client) = &**source;
-                grants(user.as_deref(), client).may_publish(&kept.message.topic)
-            }
-            _ => true,
-        }
+        let Some(source) = kept.source.as_ref().filter(|_| self.settings.check_source) else {
+            return true;
+        };
+        let mount = self.settings.mounts.get(&source.listener);
+        let topic = &*kept.message.topic;
+        let topic = mount.map_or(topic, |mount| topic.strip_prefix(&**mount).unwrap_or(topic));
+        self.granted(source).may_publish(topic)
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! Made while somebody is subscribed, and when somebody subscribes: a broker at rest is not woken for it.
 
-use super::super::message::Message;
-use super::retained::Kept;
+use super::super::message::{Kept, Message};
 use super::{Hub, Timer};
 use crate::broker::Qos;
 use bytes::Bytes;

@@ -2,8 +2,9 @@
 
 mod time;
 
-use super::super::access::Grants;
-use super::super::message::Options;
+use super::super::access::Access;
+use super::super::message::{Kept, Message, Options};
+use super::super::store::{Loaded, LoadedSession, SessionRecord};
 use super::super::wire::tests::read;
 use super::super::wire::{Connect, Encoder, Packet, Publish, Version, Will};
 use super::*;
@@ -83,12 +84,15 @@ impl Bench {
     }
 
     fn connect(&mut self, connect: Connect) -> Client {
+        self.connect_by(connect, "127.0.0.1:1883")
+    }
+
+    fn connect_by(&mut self, connect: Connect, listener: &str) -> Client {
         let outlet = Arc::new(Outlet::new(Encoder::new(connect.version)));
         let arrival = Arrival {
             connect,
             user: None,
-            grants: Box::new(|_| Grants::all()),
-            mount: None,
+            listener: listener.into(),
             outlet: outlet.clone(),
         };
         let seat = self.hub.arrive(arrival, self.now).unwrap().seat;
@@ -463,4 +467,92 @@ proptest! {
         prop_assert_eq!(bench.hub.tree.len(), 0);
         prop_assert!(bench.hub.timers.iter().all(|(_, timer)| !matches!(timer, Timer::Will(_) | Timer::Forget(_))));
     }
+}
+
+/// One client's rules: it may publish to what begins so.
+fn only(prefix: &'static str) -> Rules {
+    let granted = move |who: &Who| {
+        let rule = format!(
+            "acl = [{{ topic = \"{prefix}/#\", access = \"write\" }}, {{ topic = \"#\", access = \"read\" }}]"
+        );
+        let config: Config = toml::from_str(&rule).unwrap();
+        Access::load(&config)
+            .unwrap()
+            .grants(who.user.as_deref(), &who.client)
+    };
+    Arc::new(granted)
+}
+
+#[test]
+fn what_was_remembered_is_held_to_the_rules_of_now() {
+    let config: Config =
+        toml::from_str("listener = [{ address = \"127.0.0.1:1\", mount-point = \"below/\" }]").unwrap();
+    let who = |listener: &str| {
+        Some(Arc::new(Who {
+            user: None,
+            client: "w".into(),
+            listener: listener.into(),
+        }))
+    };
+    let message = |topic: &str| {
+        Arc::new(Message {
+            topic: topic.into(),
+            payload: Bytes::from_static(b"1"),
+            retain: true,
+            ..Message::empty()
+        })
+    };
+    let kept = |topic: &str, source| Kept {
+        message: message(topic),
+        source,
+    };
+    let session = |client: &str, topic: &str| LoadedSession {
+        client: client.into(),
+        record: SessionRecord {
+            expiry: 60,
+            user: None,
+            listener: ByteString::new(),
+            away: Some(Duration::ZERO),
+            will: Some((
+                Duration::from_secs(1),
+                Will {
+                    delay: 1,
+                    topic: topic.into(),
+                    payload: Bytes::from_static(b"will"),
+                    qos: Qos::AtMostOnce,
+                    retain: false,
+                    expiry: None,
+                    properties: None,
+                },
+            )),
+        },
+        subscriptions: Vec::new(),
+        queue: Vec::new(),
+        received: Vec::new(),
+    };
+    let mut bench = Bench::new(&config);
+    bench.hub.rule(only("may"));
+    let loaded = Loaded {
+        retained: vec![
+            kept("below/may/a", who("127.0.0.1:1")),
+            kept("below/not/a", who("127.0.0.1:1")),
+            kept("may/b", who("")),
+            kept("not/b", who("")),
+            kept("not/ours", None),
+        ],
+        sessions: vec![session("good", "may/will"), session("bad", "not/will")],
+    };
+    bench.hub.restore(loaded, bench.now);
+    let reader = bench.connect_by(hello("r", Version::V5, 0), "127.0.0.1:2");
+    bench.subscribe(&reader, "#", Qos::AtMostOnce);
+    assert_eq!(
+        bench.hears(&reader)[2..],
+        [
+            "PUBLISH below/may/a \"1\" q0 retain",
+            "PUBLISH may/b \"1\" q0 retain",
+            "PUBLISH not/ours \"1\" q0 retain",
+        ]
+    );
+    bench.later(2);
+    assert_eq!(bench.hears(&reader), ["PUBLISH may/will \"will\" q0"]);
 }

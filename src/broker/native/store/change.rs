@@ -1,6 +1,6 @@
 //! What the store is told, and what it tells at the start.
 
-use super::super::message::{Message, Options};
+use super::super::message::{Kept, Message, Options};
 use super::super::wire::Will;
 use crate::broker::Qos;
 use bytestring::ByteString;
@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
     /// Keeps a message for its topic, instead of the one before.
-    Retain { message: Arc<Message> },
+    Retain(Kept),
     /// Keeps none for this topic.
     Unretain { topic: ByteString },
     /// Begins a session, or says how it is now.
@@ -63,7 +63,7 @@ impl Change {
     /// What it takes in memory, roughly and at most.
     pub(super) fn weight(&self) -> usize {
         128 + match self {
-            Change::Retain { message } => message.topic.len() + message.payload.len(),
+            Change::Retain(Kept { message, .. }) => message.topic.len() + message.payload.len(),
             Change::Queue { client, message, .. } => {
                 client.len() + message.topic.len() + message.payload.len()
             }
@@ -91,6 +91,8 @@ pub(crate) struct SessionRecord {
     pub(crate) expiry: u32,
     /// As whom the client logged in.
     pub(crate) user: Option<ByteString>,
+    /// The address of the listener that it came by last.
+    pub(crate) listener: ByteString,
     /// How long the client has been away; `None` while it is connected.
     pub(crate) away: Option<Duration>,
     /// A will that is due later, and when.
@@ -100,7 +102,7 @@ pub(crate) struct SessionRecord {
 /// What was remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    pub(crate) retained: Vec<Message>,
+    pub(crate) retained: Vec<Kept>,
     /// Those whose time has passed meanwhile are not among them, unless their will is still to be published: such
     /// a one is as it was, but nothing waits in it.
     pub(crate) sessions: Vec<LoadedSession>,

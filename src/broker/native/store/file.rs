@@ -1,14 +1,15 @@
 //! The file: SQLite, and no other file knows it.
 
+use super::super::message::{Kept, Who};
 use super::change::{Loaded, LoadedMessage, LoadedSession, SessionRecord};
 use super::codec;
 use super::group::{Client, Group, Queued, Record};
-use super::row::{self, Columns, Sum};
+use super::row::{self, Columns, Source, Sum};
 use super::wall::Wall;
 use bytestring::ByteString;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi, params};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +19,12 @@ use std::time::Duration;
 /// "mqttyd" with a number behind it, as `file` and SQLite's tools show it.
 const APPLICATION: i32 = 0x6d71_7479;
 /// Which tables and columns there are. A file with a higher number is of a newer version of this program.
-const VERSION: i32 = 1;
+const VERSION: i32 = 1 + LATER.len() as i32;
 
 /// So many pages of the write-ahead log are copied into the file together.
 const LOG_PAGES: i64 = 2_000;
 
+/// Version 1.
 const TABLES: &str = "
     CREATE TABLE retained (
         topic TEXT PRIMARY KEY, payload BLOB NOT NULL, flags INTEGER NOT NULL, expires INTEGER, properties BLOB,
@@ -49,6 +51,15 @@ const TABLES: &str = "
         client TEXT, packet_id INTEGER, sum INTEGER NOT NULL, PRIMARY KEY (client, packet_id)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// What each version after the first adds. A file of an older one is brought up to date when it is opened.
+const LATER: [&str; 1] = [
+    // Who published what is retained, and which way a client came.
+    "ALTER TABLE retained ADD COLUMN client TEXT;
+    ALTER TABLE retained ADD COLUMN user TEXT;
+    ALTER TABLE retained ADD COLUMN listener TEXT;
+    ALTER TABLE session ADD COLUMN listener TEXT;",
+];
 
 /// Those with something of a session.
 const OF_SESSIONS: [&str; 5] = ["session", "subscription", "queued", "sent", "received"];
@@ -148,11 +159,23 @@ impl File {
             (0, 0) if number("schema_version")? == 0 => {
                 let make = sqlite.unchecked_transaction()?;
                 make.execute_batch(TABLES)?;
+                for step in LATER {
+                    make.execute_batch(step)?;
+                }
                 make.pragma_update(None, "application_id", APPLICATION)?;
                 make.pragma_update(None, "user_version", VERSION)?;
                 make.commit()?;
             }
             (APPLICATION, VERSION) => {}
+            (APPLICATION, older @ 1..VERSION) => {
+                let update = sqlite.unchecked_transaction()?;
+                // Step 0 makes version 2 of version 1.
+                for step in LATER.iter().skip(older as usize - 1) {
+                    update.execute_batch(step)?;
+                }
+                update.pragma_update(None, "user_version", VERSION)?;
+                update.commit()?;
+            }
             (APPLICATION, newer) if newer > VERSION => return Err(FileError::Newer(newer)),
             _ => return Err(damaged("it is not one of ours")),
         }
@@ -175,14 +198,25 @@ impl File {
                 self.run(&format!("DELETE FROM {table}"), [])?;
             }
         }
-        for (topic, message) in &group.retained {
-            match message {
-                Some(message) => {
+        for (topic, kept) in &group.retained {
+            match kept {
+                Some(Kept { message, source }) => {
                     let it = Columns::of(message, wall);
-                    let sum = it.sum(Sum::of("retained")).end();
+                    let source = source.as_deref().map(Source::of).unwrap_or_default();
+                    let sum = source.sum(it.sum(Sum::of("retained"))).end();
                     self.run(
-                        "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?)",
-                        params![it.topic, it.payload, it.flags, it.expires, it.properties, sum],
+                        "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        params![
+                            it.topic,
+                            it.payload,
+                            it.flags,
+                            it.expires,
+                            it.properties,
+                            sum,
+                            source.client,
+                            source.user,
+                            source.listener
+                        ],
                     )?;
                 }
                 None => self.run("DELETE FROM retained WHERE topic = ?", [&**topic])?,
@@ -202,16 +236,19 @@ impl File {
         if let Some(Record {
             expiry,
             user,
+            listener,
             away,
             will,
         }) = &of.record
         {
             let due = will.as_ref().map(|(due, _)| *due);
             let will = will.as_ref().map(|(_, will)| codec::pack_will(will));
-            let sum = session_sum(client, *expiry, user.as_deref(), *away, due, will.as_deref()).end();
+            let listener = Some(&**listener).filter(|listener| !listener.is_empty());
+            let sum = session_sum(client, *expiry, user.as_deref(), *away, due, will.as_deref());
+            let sum = sum.later("listener", listener.map(str::as_bytes)).end();
             self.run(
-                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![client, expiry, user.as_deref(), away, due, will, sum],
+                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                params![client, expiry, user.as_deref(), away, due, will, sum, listener],
             )?;
         }
         for (filter, options) in &of.subscriptions {
@@ -348,15 +385,30 @@ impl File {
         let whole = self.sqlite.unchecked_transaction()?;
         let mut loaded = Loaded::default();
         let mut old = Vec::new();
+        // Few publish most of it.
+        let mut sources: HashSet<Arc<Who>> = HashSet::new();
         self.each("SELECT * FROM retained ORDER BY topic", |row| {
             let it = columns(row, 0)?;
-            check(row, 5, it.sum(Sum::of("retained")))?;
-            match it.is_old(wall) {
-                true => old.push(it.topic.to_owned()),
-                false => loaded
-                    .retained
-                    .push(it.message(wall).ok_or(damaged("properties"))?),
+            let source = Source {
+                client: some_text(row, 6)?,
+                user: some_text(row, 7)?,
+                listener: some_text(row, 8)?,
+            };
+            check(row, 5, source.sum(it.sum(Sum::of("retained"))))?;
+            if it.is_old(wall) {
+                old.push(it.topic.to_owned());
+                return Ok(());
             }
+            let source = source.who().map(|who| match sources.get(&who) {
+                Some(known) => known.clone(),
+                None => {
+                    let who = Arc::new(who);
+                    sources.insert(who.clone());
+                    who
+                }
+            });
+            let message = Arc::new(it.message(wall).ok_or(damaged("properties"))?);
+            loaded.retained.push(Kept { message, source });
             Ok(())
         })?;
         for topic in old {
@@ -503,6 +555,12 @@ fn text<'a>(row: &'a Row<'_>, at: usize) -> Result<&'a str, FileError> {
     row.get_ref(at)?.as_str().map_err(|_| damaged("a text is none"))
 }
 
+fn some_text<'a>(row: &'a Row<'_>, at: usize) -> Result<Option<&'a str>, FileError> {
+    row.get_ref(at)?
+        .as_str_or_null()
+        .map_err(|_| damaged("a text is none"))
+}
+
 fn columns<'a>(row: &'a Row<'_>, from: usize) -> Result<Columns<'a>, FileError> {
     Ok(Columns {
         topic: text(row, from)?,
@@ -524,11 +582,9 @@ fn session(row: &Row<'_>, wall: Wall) -> Result<LoadedSession, FileError> {
     let user = row.get::<_, Option<String>>(2)?;
     let (away, due) = (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?);
     let will = row.get::<_, Option<Vec<u8>>>(5)?;
-    check(
-        row,
-        6,
-        session_sum(client, expiry, user.as_deref(), away, due, will.as_deref()),
-    )?;
+    let listener = some_text(row, 7)?;
+    let sum = session_sum(client, expiry, user.as_deref(), away, due, will.as_deref());
+    check(row, 6, sum.later("listener", listener.map(str::as_bytes)))?;
     let will = match (due, will) {
         (Some(due), Some(will)) => Some((wall.until(due), codec::will(&will).ok_or(damaged("a will"))?)),
         _ => None,
@@ -538,6 +594,7 @@ fn session(row: &Row<'_>, wall: Wall) -> Result<LoadedSession, FileError> {
         record: SessionRecord {
             expiry,
             user: user.map(ByteString::from),
+            listener: listener.unwrap_or_default().into(),
             away: away.map(|away| wall.since(away)),
             will,
         },

@@ -1,6 +1,6 @@
 //! Changes that are written together, less what cancels out.
 
-use super::super::message::{Message, Options};
+use super::super::message::{Kept, Message, Options};
 use super::super::wire::Will;
 use super::change::Change;
 use super::wall::{Wall, whole};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct Group {
     /// Nothing of what was before counts.
     pub(super) anew: bool,
-    pub(super) retained: HashMap<ByteString, Option<Arc<Message>>>,
+    pub(super) retained: HashMap<ByteString, Option<Kept>>,
     pub(super) clients: HashMap<ByteString, Client>,
     /// What all changes took, those that cancelled out, too.
     weight: usize,
@@ -40,6 +40,7 @@ pub(super) struct Client {
 pub(super) struct Record {
     pub(super) expiry: u32,
     pub(super) user: Option<ByteString>,
+    pub(super) listener: ByteString,
     pub(super) away: Option<i64>,
     pub(super) will: Option<(i64, Will)>,
 }
@@ -73,8 +74,8 @@ impl Group {
     pub(super) fn add(&mut self, change: Change, wall: Wall) {
         self.weight += change.weight();
         match change {
-            Change::Retain { message } => {
-                self.retained.insert(message.topic.clone(), Some(message));
+            Change::Retain(kept) => {
+                self.retained.insert(kept.message.topic.clone(), Some(kept));
             }
             Change::Unretain { topic } => {
                 self.retained.insert(topic, None);
@@ -83,6 +84,7 @@ impl Group {
                 self.client(client).record = Some(Record {
                     expiry: record.expiry,
                     user: record.user,
+                    listener: record.listener,
                     away: record.away.map(|away| wall.millis.saturating_sub(whole(away))),
                     will: record
                         .will

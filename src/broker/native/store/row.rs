@@ -1,6 +1,6 @@
 //! Rows of the tables: each carries a checksum of all that it says, for SQLite has none.
 
-use super::super::message::{Message, Options};
+use super::super::message::{Message, Options, Who};
 use super::codec;
 use super::wall::Wall;
 use bytes::Bytes;
@@ -40,6 +40,14 @@ impl Sum {
         match number {
             Some(number) => self.number(1).number(number),
             None => self.number(0),
+        }
+    }
+
+    /// A column that the table has not had from the beginning: nothing, where the row was written without it.
+    pub(super) fn later(self, column: &str, bytes: Option<&[u8]>) -> Sum {
+        match bytes {
+            Some(bytes) => self.bytes(column.as_bytes()).bytes(bytes),
+            None => self,
         }
     }
 
@@ -92,6 +100,38 @@ impl<'a> Columns<'a> {
             // One that is too far to be told never comes.
             expires: left.and_then(|left| wall.now.checked_add(left)),
             properties: self.properties.map(Bytes::copy_from_slice),
+        })
+    }
+}
+
+/// The columns that say who published what is retained: all are empty where it was ourselves.
+#[derive(Default)]
+pub(super) struct Source<'a> {
+    pub(super) client: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
+    pub(super) listener: Option<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn of(who: &'a Who) -> Source<'a> {
+        Source {
+            client: Some(&who.client),
+            user: who.user.as_deref(),
+            listener: Some(&who.listener),
+        }
+    }
+
+    pub(super) fn sum(&self, sum: Sum) -> Sum {
+        sum.later("client", self.client.map(str::as_bytes))
+            .later("user", self.user.map(str::as_bytes))
+            .later("listener", self.listener.map(str::as_bytes))
+    }
+
+    pub(super) fn who(&self) -> Option<Who> {
+        Some(Who {
+            client: self.client?.into(),
+            user: self.user.map(ByteString::from),
+            listener: self.listener.unwrap_or_default().into(),
         })
     }
 }

@@ -68,7 +68,7 @@ async fn a_file_of_a_newer_version_is_set_aside() {
     // The number stands at the offset 60 of the header (SQLite's file format, section 1.3).
     let path = folder.path().join(FILE);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[60..64].copy_from_slice(&2u32.to_be_bytes());
+    bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
     fs::write(&path, &bytes).unwrap();
     begins_anew(folder.path()).await;
     let kept = fs::read(folder.path().join(&aside(folder.path())[0])).unwrap();
@@ -131,7 +131,8 @@ proptest! {
         let (store, loaded) = open(folder.path());
         if aside(folder.path()).is_empty() {
             prop_assert_eq!(topics(&loaded), ["a"]);
-            prop_assert_eq!(&loaded.retained[0], &message("a", b"1"));
+            prop_assert_eq!(&*loaded.retained[0].message, &message("a", b"1"));
+            prop_assert_eq!(&loaded.retained[0].source, &None);
             prop_assert_eq!(loaded.sessions.len(), 1);
             prop_assert_eq!(&*loaded.sessions[0].queue[0].message, &message("b", b"2"));
         } else {

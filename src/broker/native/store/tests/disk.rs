@@ -83,7 +83,7 @@ async fn what_cannot_be_held_is_asked_for_again() {
     store.close().await;
     let (store, loaded) = open(folder.path());
     assert_eq!(topics(&loaded), ["first", "second"]);
-    assert_eq!(&loaded.retained[0].payload[..], b"2");
+    assert_eq!(&loaded.retained[0].message.payload[..], b"2");
     assert_eq!(loaded.sessions.len(), 1);
     assert_eq!(loaded.sessions[0].client, "here");
     store.close().await;

@@ -31,9 +31,7 @@ async fn child() {
         let client = ByteString::from("c");
         let packet_id = (number % 1_000) as u16;
         let ticket = store.commit(vec![
-            Change::Retain {
-                message: message.clone(),
-            },
+            kept(Message::clone(&message)),
             Change::Queue {
                 client: client.clone(),
                 seq: number,
@@ -69,7 +67,7 @@ async fn child() {
 
 /// The number of the last batch that is there; all of it, and nothing else, must be.
 fn last(loaded: &Loaded) -> u64 {
-    let Some(message) = loaded.retained.first() else {
+    let Some(Kept { message, .. }) = loaded.retained.first() else {
         assert!(loaded.sessions.iter().all(|session| session.queue.is_empty()));
         return 0;
     };

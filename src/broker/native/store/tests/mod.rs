@@ -4,12 +4,13 @@ mod damage;
 mod disk;
 mod killed;
 mod model;
+mod older;
 mod rate;
 pub(super) mod some;
 
 use super::{Change, Loaded, SessionRecord, Store, StoreError};
 use crate::broker::Qos;
-use crate::broker::native::message::Message;
+use crate::broker::native::message::{Kept, Message, Who};
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::path::Path;
@@ -49,9 +50,15 @@ fn message(topic: &str, payload: &'static [u8]) -> Message {
 }
 
 fn retain(topic: &str, payload: &'static [u8]) -> Change {
-    Change::Retain {
-        message: Arc::new(message(topic, payload)),
-    }
+    kept(message(topic, payload))
+}
+
+/// What we retain ourselves.
+fn kept(message: Message) -> Change {
+    Change::Retain(Kept {
+        message: Arc::new(message),
+        source: None,
+    })
 }
 
 fn session(client: &str, expiry: u32) -> Change {
@@ -60,6 +67,7 @@ fn session(client: &str, expiry: u32) -> Change {
         record: SessionRecord {
             expiry,
             user: None,
+            listener: ByteString::new(),
             away: Some(Duration::ZERO),
             will: None,
         },
@@ -86,5 +94,5 @@ fn done(client: &str, seq: u64) -> Change {
 
 /// The topics of what is retained.
 fn topics(loaded: &Loaded) -> Vec<&str> {
-    loaded.retained.iter().map(|message| &*message.topic).collect()
+    loaded.retained.iter().map(|kept| &*kept.message.topic).collect()
 }

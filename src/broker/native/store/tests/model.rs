@@ -13,14 +13,14 @@ type Queued = (Message, Qos, bool, Vec<NonZeroU32>);
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Model {
-    retained: BTreeMap<ByteString, Message>,
+    retained: BTreeMap<ByteString, (Message, Option<Who>)>,
     sessions: BTreeMap<ByteString, Session>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Session {
-    /// Expiry, user, whether it is away, will.
-    record: (u32, Option<ByteString>, bool, Option<Will>),
+    /// Expiry, user and listener, whether it is away, will.
+    record: (u32, Option<ByteString>, ByteString, bool, Option<Will>),
     subscriptions: BTreeMap<ByteString, Options>,
     queue: BTreeMap<u64, (Queued, Option<(u16, bool)>)>,
     received: BTreeMap<u16, ()>,
@@ -29,9 +29,8 @@ struct Session {
 impl Model {
     fn apply(&mut self, change: Change) {
         let it = match &change {
-            Change::Retain { message } => {
-                self.retained
-                    .insert(message.topic.clone(), Message::clone(message));
+            Change::Retain(kept) => {
+                self.retained.insert(kept.message.topic.clone(), both(kept));
                 return;
             }
             Change::Unretain { topic } => {
@@ -45,7 +44,8 @@ impl Model {
             Change::Session { client, record } => {
                 let of = self.sessions.entry(client.clone()).or_default();
                 let will = record.will.as_ref().map(|(_, will)| will.clone());
-                of.record = (record.expiry, record.user.clone(), record.away.is_some(), will);
+                let (user, listener) = (record.user.clone(), record.listener.clone());
+                of.record = (record.expiry, user, listener, record.away.is_some(), will);
                 return;
             }
             Change::Subscribe { client, .. }
@@ -106,10 +106,14 @@ impl Model {
     }
 }
 
+fn both(kept: &Kept) -> (Message, Option<Who>) {
+    (Message::clone(&kept.message), kept.source.as_deref().cloned())
+}
+
 fn seen(loaded: Loaded) -> Model {
     let mut model = Model::default();
-    for message in loaded.retained {
-        model.retained.insert(message.topic.clone(), message);
+    for kept in loaded.retained {
+        model.retained.insert(kept.message.topic.clone(), both(&kept));
     }
     for of in loaded.sessions {
         let record = of.record;
@@ -125,7 +129,13 @@ fn seen(loaded: Loaded) -> Model {
             (waiting.seq, (queued, waiting.sent))
         });
         let session = Session {
-            record: (record.expiry, record.user, record.away.is_some(), will),
+            record: (
+                record.expiry,
+                record.user,
+                record.listener,
+                record.away.is_some(),
+                will,
+            ),
             subscriptions: of.subscriptions.into_iter().collect(),
             queue: queue.collect(),
             received: of.received.into_iter().map(|id| (id, ())).collect(),
@@ -142,17 +152,21 @@ fn change() -> impl Strategy<Value = Change> {
     let record = (
         HOUR..=u32::MAX,
         proptest::option::of(some::text()),
+        some::text(),
         any::<bool>(),
         proptest::option::of(some::will()),
     )
-        .prop_map(|(expiry, user, away, will)| SessionRecord {
+        .prop_map(|(expiry, user, listener, away, will)| SessionRecord {
             expiry,
             user,
+            listener,
             away: away.then_some(Duration::ZERO),
             will: will.map(|will| (Duration::from_secs(HOUR.into()), will)),
         });
     prop_oneof![
-        3 => some::message(topic()).prop_map(|message| Change::Retain { message: Arc::new(message) }),
+        3 => (some::message(topic()), proptest::option::of(some::who())).prop_map(|(message, source)| {
+            Change::Retain(Kept { message: Arc::new(message), source: source.map(Arc::new) })
+        }),
         1 => topic().prop_map(|topic| Change::Unretain { topic }),
         4 => (client(), record).prop_map(|(client, record)| Change::Session { client, record }),
         1 => client().prop_map(|client| Change::Forget { client }),
@@ -221,11 +235,11 @@ async fn an_age_goes_on_while_nobody_looks() {
         expires: Some(now + Duration::from_millis(millis)),
         ..message("t", b"1")
     };
-    let keep = |topic: &str, millis| Change::Retain {
-        message: Arc::new(Message {
+    let keep = |topic: &str, millis| {
+        kept(Message {
             topic: topic.into(),
             ..until(millis)
-        }),
+        })
     };
     let sent = Change::Sent {
         client: "here".into(),
@@ -236,6 +250,7 @@ async fn an_age_goes_on_while_nobody_looks() {
     let record = |expiry, will| SessionRecord {
         expiry,
         user: None,
+        listener: ByteString::new(),
         away: Some(Duration::from_secs(10)),
         will,
     };
@@ -269,7 +284,7 @@ async fn an_age_goes_on_while_nobody_looks() {
     store.close().await;
     let (store, mut loaded) = open(folder.path());
     assert_eq!(topics(&loaded), ["young"]);
-    let expires = loaded.retained[0].expires.unwrap();
+    let expires = loaded.retained[0].message.expires.unwrap();
     let off = expires.max(now + Duration::from_secs(3_600)) - expires.min(now + Duration::from_secs(3_600));
     assert!(off < Duration::from_millis(100), "{off:?}");
     loaded.sessions.sort_by(|a, b| a.client.cmp(&b.client));

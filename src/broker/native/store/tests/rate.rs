@@ -40,16 +40,12 @@ async fn writes_per_hour() {
         |beat| {
             let value = |number: u64| {
                 let payload = format!("{{\"value\": {}.{}, \"unit\": \"C\"}}", 20 + number, beat % 10);
-                Arc::new(Message {
+                kept(Message {
                     payload: payload.into(),
                     ..message(&format!("sensors/{number}"), b"")
                 })
             };
-            (0..10)
-                .map(|number| Change::Retain {
-                    message: value(number),
-                })
-                .collect()
+            (0..10).map(value).collect()
         },
     )
     .await;

@@ -1,6 +1,6 @@
 //! Anything that a hub might say.
 
-use super::super::super::message::{Message, Options};
+use super::super::super::message::{Message, Options, Who};
 use super::super::super::wire::Will;
 use crate::broker::Qos;
 use bytes::Bytes;
@@ -55,6 +55,14 @@ pub(in super::super) fn message(topic: impl Strategy<Value = ByteString>) -> imp
             expires: None,
             properties,
         })
+}
+
+pub(in super::super) fn who() -> impl Strategy<Value = Who> {
+    (option::of(text()), text(), text()).prop_map(|(user, client, listener)| Who {
+        user,
+        client,
+        listener,
+    })
 }
 
 pub(in super::super) fn ids() -> impl Strategy<Value = Vec<NonZeroU32>> {
