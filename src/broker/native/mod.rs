@@ -212,6 +212,7 @@ impl Room {
         }
         self.listeners.stop().await;
         self.helpers.shutdown().await;
+        self.shared.hub().record_connected(Instant::now());
         if let Some(store) = self.store {
             self.shared.hub().forget_journal();
             // The links have none of it: nobody else holds it now.

@@ -350,7 +350,7 @@ impl Hub {
         if !self.settings.queue_zero {
             session.queue.remove(|waiting| waiting.qos == Qos::AtMostOnce);
         }
-        self.pass_on(key, false, now);
+        self.pass_on(key, now);
         match delay {
             // The session goes on at once: its will is not due (MQTT-3.1.2-8), as mosquitto has it, too.
             Some(_) if how == How::TakenOver => self.sessions[key].will = None,
@@ -419,7 +419,7 @@ impl Hub {
     /// Forgets a session whose client is away, and publishes its will if it still has one.
     pub(super) fn end_session(&mut self, key: Key, now: Instant) {
         self.publish_will(key, now);
-        self.pass_on(key, true, now);
+        self.pass_on(key, now);
         let session = self.sessions.remove(key);
         for subscription in session.subscriptions.values() {
             self.tree

@@ -5,6 +5,7 @@ use super::super::wire::{Ack, Delivery, Scratch, reason};
 use super::outlet::{self, Outlet};
 use super::publish::{Hit, Publication};
 use super::session::{Connection, Cursor, Endpoint, Flight, Session, Share, Waiting};
+use super::tree::{Found, Sub};
 use super::{Hub, Journal, Key, Stats, Timer};
 use crate::broker::{self, Qos};
 use crate::topic::Topic;
@@ -522,85 +523,76 @@ impl Hub {
     }
 
     /// Hands messages of shared subscriptions that a client has not acknowledged to others of the group: those of
-    /// QoS 2 only if they were not on their way (MQTT 5 section 4.8.2).
-    pub(super) fn pass_on(&mut self, key: Key, ended: bool, now: Instant) {
+    /// QoS 2 only if they were not on their way (MQTT 5 section 4.8.2). What nobody can take stays where it is.
+    pub(super) fn pass_on(&mut self, key: Key, now: Instant) {
         let session = &mut self.sessions[key];
-        if session
-            .flights
-            .iter()
-            .all(|flight| flight.waiting.as_ref().is_none_or(|w| w.share.is_none()))
-            && session.queue.iter().all(|waiting| waiting.share.is_none())
-        {
+        let shared = |waiting: &Waiting| waiting.share.is_some();
+        let flying = |flight: &Flight| flight.waiting.as_ref().is_some_and(shared);
+        if !session.flights.iter().any(flying) && !session.queue.iter().any(shared) {
             return;
         }
+        let mut flights = std::mem::take(&mut session.flights);
+        let mut queue = std::mem::take(&mut session.queue);
         let mut orphans = Vec::new();
-        let mut kept = std::collections::VecDeque::new();
-        for flight in std::mem::take(&mut session.flights) {
-            match flight.waiting {
-                Some(waiting) if waiting.share.is_some() && flight.qos == Qos::AtLeastOnce => {
-                    orphans.push(waiting)
-                }
-                waiting => kept.push_back(Flight { waiting, ..flight }),
-            }
-        }
-        session.flights = kept;
-        session.queue.remove(|waiting| {
-            let shared = waiting.share.is_some();
-            if shared {
-                orphans.push(waiting.clone());
-            }
-            shared
+        flights.retain(|flight| {
+            let waiting = flight.waiting.as_ref();
+            let free = waiting.filter(|_| flight.qos == Qos::AtLeastOnce);
+            let heir = free.and_then(|waiting| Some((waiting.clone(), self.heir(key, waiting)?)));
+            let stays = heir.is_none();
+            orphans.extend(heir);
+            stays
         });
-        for orphan in &orphans {
-            session.frees_id(orphan.id);
-        }
-        for mut orphan in orphans {
-            orphan.id = None;
-            self.adopt(key, orphan, ended, now);
+        queue.remove(|waiting| {
+            let heir = self.heir(key, waiting);
+            orphans.extend(heir.map(|heir| (waiting.clone(), heir)));
+            heir.is_some()
+        });
+        let session = &mut self.sessions[key];
+        (session.flights, session.queue) = (flights, queue);
+        for (orphan, heir) in orphans {
+            self.adopt(key, orphan, heir, now);
         }
     }
 
-    /// Another member of the group takes a message; or it waits for this one again, if nobody can.
-    fn adopt(&mut self, key: Key, orphan: Waiting, ended: bool, now: Instant) {
-        let Some(share) = orphan.share.clone() else {
-            return;
-        };
+    /// The member of its group, other than this one, that is to have a message.
+    fn heir(&mut self, key: Key, orphan: &Waiting) -> Option<Sub> {
+        let share = orphan.share.as_ref()?;
         let mut heir = None;
         let sessions = &self.sessions;
         self.tree.matches(&orphan.message.topic, |found| {
-            if let super::tree::Found::Group(group) = found
+            if let Found::Group(group) = found
                 && group.name == share.group
                 && heir.is_none()
             {
                 let count = group.members.len();
-                let here = |sub: &super::tree::Sub| {
+                let here = |sub: &Sub| {
                     sub.key != key && sessions.get(sub.key).is_some_and(|session| !session.is_away())
                 };
-                let turn = (0..count).map(|step| (group.next + step) % count);
-                if let Some(at) = turn.into_iter().find(|at| here(&group.members[*at])) {
+                let mut turn = (0..count).map(|step| (group.next + step) % count);
+                if let Some(at) = turn.find(|at| here(&group.members[*at])) {
                     group.next = (at + 1) % count;
                     heir = Some(group.members[at]);
                 }
             }
         });
-        match heir {
-            Some(sub) => {
-                self.record_done(key, orphan.seq);
-                let mut publication = Publication::new((*orphan.message).clone());
-                let hit = Hit {
-                    key: sub.key,
-                    qos: sub.options.qos,
-                    as_published: sub.options.retain_as_published,
-                    id: sub.options.id,
-                    apart: true,
-                    share: Some(share),
-                };
-                self.scratch.begin();
-                self.deliver(&mut publication, &[hit], now);
-            }
-            None if !ended => self.sessions[key].queue.push(orphan),
-            None => {}
-        }
+        heir
+    }
+
+    /// Another member of the group takes a message over.
+    fn adopt(&mut self, key: Key, orphan: Waiting, heir: Sub, now: Instant) {
+        self.sessions[key].frees_id(orphan.id);
+        self.record_done(key, orphan.seq);
+        let mut publication = Publication::new((*orphan.message).clone());
+        let hit = Hit {
+            key: heir.key,
+            qos: heir.options.qos,
+            as_published: heir.options.retain_as_published,
+            id: heir.options.id,
+            apart: true,
+            share: orphan.share,
+        };
+        self.scratch.begin();
+        self.deliver(&mut publication, &[hit], now);
     }
 }
 

@@ -89,6 +89,7 @@ impl Journal {
         self.record(Change::Queue {
             client: client.clone(),
             seq: waiting.seq,
+            packet_id: waiting.id,
             message: waiting.message.clone(),
             qos: waiting.qos,
             retain: waiting.retain,
@@ -141,6 +142,19 @@ impl Hub {
         }
     }
 
+    /// The process is about to end: how the sessions of those are who are still connected.
+    pub(crate) fn record_connected(&mut self, now: Instant) {
+        let connected = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.connection().is_some());
+        let keys: Vec<Key> = connected.map(|(key, _)| key).collect();
+        for key in keys {
+            self.record_session(key, now);
+        }
+        self.settle();
+    }
+
     /// A session as it is now, if it outlives its connection.
     pub(super) fn record_session(&mut self, key: Key, now: Instant) {
         let Some(journal) = &mut self.journal else {
@@ -165,6 +179,7 @@ impl Hub {
                 away: session
                     .away_since
                     .map(|since| now.saturating_duration_since(since)),
+                last_id: session.last_id(),
                 will: will.map(|(due, will)| (due.saturating_duration_since(now), will.clone())),
             },
         });
@@ -202,6 +217,7 @@ impl Hub {
             journal.record(Change::Queue {
                 client: client.clone(),
                 seq: RECEIVED | u64::from(id.get()),
+                packet_id: None,
                 message: message.clone(),
                 qos: message.qos,
                 retain: message.retain,
@@ -328,6 +344,7 @@ impl Hub {
                 journal.record(Change::Queue {
                     client: client.clone(),
                     seq: flight.seq,
+                    packet_id: Some(flight.id),
                     message,
                     qos: flight.qos,
                     retain: false,

@@ -35,10 +35,12 @@ impl Hub {
         session.who = who;
         session.expiry = loaded.record.expiry;
         session.stored = true;
+        session.ids_from(loaded.record.last_id);
         let away = loaded.record.away.unwrap_or_default();
         session.away_since = now.checked_sub(away).or(Some(now));
         for LoadedMessage {
             seq,
+            packet_id,
             message,
             qos,
             retain,
@@ -55,7 +57,8 @@ impl Hub {
                 continue;
             }
             session.seq_from(seq);
-            let id = sent.and_then(|(id, _)| NonZeroU16::new(id));
+            let id_sent = sent.and_then(|(id, _)| NonZeroU16::new(id));
+            let id = id_sent.or(packet_id);
             if let Some(id) = id {
                 session.uses_id(id);
             }
@@ -68,7 +71,7 @@ impl Hub {
                 seq,
                 share: None,
             };
-            match id.zip(sent) {
+            match id_sent.zip(sent) {
                 Some((id, (_, released))) => session.flights.push_back(Flight {
                     id,
                     released: released && qos == Qos::ExactlyOnce,

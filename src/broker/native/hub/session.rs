@@ -57,7 +57,7 @@ pub(super) struct Session {
     pub(super) drops: Run,
     /// Packet ids of messages that wait, or are on their way.
     ids: HashSet<u16>,
-    next_id: u16,
+    last_id: u16,
     next_seq: u64,
 }
 
@@ -292,7 +292,7 @@ impl Session {
             stored: false,
             drops: Run::default(),
             ids: HashSet::new(),
-            next_id: 0,
+            last_id: 0,
             next_seq: 0,
         }
     }
@@ -339,17 +339,29 @@ impl Session {
             return None;
         }
         loop {
-            self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-            if self.ids.insert(self.next_id) {
-                return NonZeroU16::new(self.next_id);
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if self.ids.insert(self.last_id) {
+                return NonZeroU16::new(self.last_id);
             }
         }
     }
 
-    /// This packet id is in use, or was: numbers go on behind it.
+    /// The packet id that was given last; 0 if none was.
+    pub(super) fn last_id(&self) -> u16 {
+        self.last_id
+    }
+
+    /// Numbers go on behind this packet id.
+    pub(super) fn ids_from(&mut self, last: u16) {
+        self.last_id = last;
+    }
+
+    /// This packet id is in use: numbers go on behind it, if it is a later one. They begin anew behind 65,535.
     pub(super) fn uses_id(&mut self, id: NonZeroU16) {
         self.ids.insert(id.get());
-        self.next_id = self.next_id.max(id.get());
+        if id.get().wrapping_sub(self.last_id) < 0x8000 {
+            self.last_id = id.get();
+        }
     }
 
     /// A packet id is free again.

@@ -4,7 +4,7 @@ mod time;
 
 use super::super::access::Access;
 use super::super::message::{Kept, Message, Options};
-use super::super::store::{Loaded, LoadedSession, SessionRecord};
+use super::super::store::{Loaded, LoadedMessage, LoadedSession, SessionRecord};
 use super::super::wire::tests::read;
 use super::super::wire::{Connect, Encoder, Packet, Publish, Version, Will};
 use super::*;
@@ -513,6 +513,7 @@ fn what_was_remembered_is_held_to_the_rules_of_now() {
             user: None,
             listener: ByteString::new(),
             away: Some(Duration::ZERO),
+            last_id: 0,
             will: Some((
                 Duration::from_secs(1),
                 Will {
@@ -555,4 +556,106 @@ fn what_was_remembered_is_held_to_the_rules_of_now() {
     );
     bench.later(2);
     assert_eq!(bench.hears(&reader), ["PUBLISH may/will \"will\" q0"]);
+}
+
+#[test]
+fn packet_ids_go_on_where_they_were() {
+    let mut bench = Bench::new(&Config::default());
+    let message = |text: &'static str| {
+        Arc::new(Message {
+            topic: "a".into(),
+            payload: Bytes::from_static(text.as_bytes()),
+            qos: Qos::AtLeastOnce,
+            ..Message::empty()
+        })
+    };
+    let waiting = |seq, id, text, sent| LoadedMessage {
+        seq,
+        packet_id: NonZeroU16::new(id),
+        message: message(text),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        ids: Vec::new(),
+        sent,
+    };
+    let of = |client: &str, last_id, queue| LoadedSession {
+        client: client.into(),
+        record: SessionRecord {
+            expiry: 60,
+            user: None,
+            listener: ByteString::new(),
+            away: None,
+            last_id,
+            will: None,
+        },
+        subscriptions: vec![(
+            "a".into(),
+            Options {
+                qos: Qos::AtLeastOnce,
+                ..Options::default()
+            },
+        )],
+        queue,
+        received: Vec::new(),
+    };
+    let loaded = Loaded {
+        retained: Vec::new(),
+        sessions: vec![
+            // The one with 9 has become too old.
+            of(
+                "some",
+                7,
+                vec![
+                    waiting(1, 8, "sent", Some((8, false))),
+                    waiting(3, 10, "waits", None),
+                ],
+            ),
+            of("none", 7, Vec::new()),
+            of("over", 65_535, vec![waiting(1, 1, "waits", None)]),
+            // As an older version left it.
+            of(
+                "old",
+                0,
+                vec![
+                    waiting(1, 0, "sent", Some((3, false))),
+                    waiting(2, 0, "waits", None),
+                ],
+            ),
+        ],
+    };
+    bench.hub.restore(loaded, bench.now);
+    let clients =
+        ["some", "none", "over", "old"].map(|name| bench.connect(hello(name, Version::V311, u32::MAX)));
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    bench.say(&writer, to("a", "new", 1, 1));
+    let heard = clients
+        .each_ref()
+        .map(|client| bench.hears(client)[1..].join(", "));
+    assert_eq!(
+        heard,
+        [
+            "PUBLISH a \"sent\" q1 id8 dup, PUBLISH a \"waits\" q1 id10, PUBLISH a \"new\" q1 id11",
+            "PUBLISH a \"new\" q1 id8",
+            "PUBLISH a \"waits\" q1 id1, PUBLISH a \"new\" q1 id2",
+            "PUBLISH a \"sent\" q1 id3 dup, PUBLISH a \"waits\" q1 id4, PUBLISH a \"new\" q1 id5",
+        ]
+    );
+}
+
+#[test]
+fn what_no_other_member_can_take_comes_again_with_its_id() {
+    let mut bench = Bench::new(&Config::default());
+    let alone = bench.connect(hello("alone", Version::V5, 60));
+    bench.subscribe(&alone, "$share/g/a", Qos::AtLeastOnce);
+    let writer = bench.connect(hello("w", Version::V5, 0));
+    bench.say(&writer, to("a", "one", 1, 1));
+    bench.hub.lost(alone.seat, bench.now);
+    bench.say(&writer, to("a", "two", 1, 2));
+    let mut back = hello("alone", Version::V5, 60);
+    back.clean = false;
+    let alone = bench.connect(back);
+    assert_eq!(
+        bench.hears(&alone)[1..],
+        ["PUBLISH a \"one\" q1 id1 dup", "PUBLISH a \"two\" q1 id2"]
+    );
 }

@@ -4,7 +4,7 @@ use super::super::message::{Kept, Message, Options};
 use super::super::wire::Will;
 use crate::broker::Qos;
 use bytestring::ByteString;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) enum Change {
     Queue {
         client: ByteString,
         seq: u64,
+        /// Which it is to have when it is sent.
+        packet_id: Option<NonZeroU16>,
         message: Arc<Message>,
         qos: Qos,
         retain: bool,
@@ -95,6 +97,8 @@ pub(crate) struct SessionRecord {
     pub(crate) listener: ByteString,
     /// How long the client has been away; `None` while it is connected.
     pub(crate) away: Option<Duration>,
+    /// The last packet id that was given to a message, 0 if none was. What waits may have later ones.
+    pub(crate) last_id: u16,
     /// A will that is due later, and when.
     pub(crate) will: Option<(Duration, Will)>,
 }
@@ -124,6 +128,8 @@ pub(crate) struct LoadedSession {
 #[derive(Debug)]
 pub(crate) struct LoadedMessage {
     pub(crate) seq: u64,
+    /// The packet id that it was given when it began to wait.
+    pub(crate) packet_id: Option<NonZeroU16>,
     pub(crate) message: Arc<Message>,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,

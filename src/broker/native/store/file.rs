@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,12 +54,15 @@ const TABLES: &str = "
 ";
 
 /// What each version after the first adds. A file of an older one is brought up to date when it is opened.
-const LATER: [&str; 1] = [
+const LATER: [&str; 2] = [
     // Who published what is retained, and which way a client came.
     "ALTER TABLE retained ADD COLUMN client TEXT;
     ALTER TABLE retained ADD COLUMN user TEXT;
     ALTER TABLE retained ADD COLUMN listener TEXT;
     ALTER TABLE session ADD COLUMN listener TEXT;",
+    // Packet ids go on where they were.
+    "ALTER TABLE queued ADD COLUMN packet_id INTEGER;
+    ALTER TABLE session ADD COLUMN last_id INTEGER;",
 ];
 
 /// Those with something of a session.
@@ -238,6 +242,7 @@ impl File {
             user,
             listener,
             away,
+            last_id,
             will,
         }) = &of.record
         {
@@ -245,10 +250,21 @@ impl File {
             let will = will.as_ref().map(|(_, will)| codec::pack_will(will));
             let listener = Some(&**listener).filter(|listener| !listener.is_empty());
             let sum = session_sum(client, *expiry, user.as_deref(), *away, due, will.as_deref());
-            let sum = sum.later("listener", listener.map(str::as_bytes)).end();
+            let last_id = Some(*last_id).filter(|last_id| *last_id != 0);
+            let sum = later_session_sum(sum, listener, last_id).end();
             self.run(
-                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                params![client, expiry, user.as_deref(), away, due, will, sum, listener],
+                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    client,
+                    expiry,
+                    user.as_deref(),
+                    away,
+                    due,
+                    will,
+                    sum,
+                    listener,
+                    last_id
+                ],
             )?;
         }
         for (filter, options) in &of.subscriptions {
@@ -271,6 +287,7 @@ impl File {
             let seq = seq.cast_signed();
             match queued {
                 Some(Queued {
+                    packet_id,
                     message,
                     qos,
                     retain,
@@ -278,9 +295,11 @@ impl File {
                 }) => {
                     let it = Columns::of(message, wall);
                     let (level, ids) = (codec::level(*qos), codec::pack_ids(ids));
-                    let sum = queued_sum(client, seq, level, *retain, &ids, &it).end();
+                    let packet_id = packet_id.map(NonZeroU16::get);
+                    let sum = queued_sum(client, seq, level, *retain, &ids, &it);
+                    let sum = sum.later_number("packet_id", packet_id).end();
                     self.run(
-                        "INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         params![
                             client,
                             seq,
@@ -292,7 +311,8 @@ impl File {
                             it.flags,
                             it.expires,
                             it.properties,
-                            sum
+                            sum,
+                            packet_id
                         ],
                     )?;
                 }
@@ -481,7 +501,9 @@ impl File {
             let (level, retain) = (row.get::<_, u8>(2)?, row.get::<_, bool>(3)?);
             let packed = row.get_ref(4)?.as_blob().map_err(|_| damaged("identifiers"))?;
             let it = columns(row, 5)?;
-            check(row, 10, queued_sum(client, seq, level, retain, packed, &it))?;
+            let packet_id = row.get::<_, Option<u16>>(11)?;
+            let sum = queued_sum(client, seq, level, retain, packed, &it);
+            check(row, 10, sum.later_number("packet_id", packet_id))?;
             let Some(session) = sessions.get_mut(client) else {
                 return Ok(());
             };
@@ -496,6 +518,7 @@ impl File {
             }
             session.queue.push(LoadedMessage {
                 seq: seq.cast_unsigned(),
+                packet_id: packet_id.and_then(NonZeroU16::new),
                 message: Arc::new(it.message(wall).ok_or(damaged("properties"))?),
                 qos: codec::qos(level).ok_or(damaged("quality of service"))?,
                 retain,
@@ -582,9 +605,9 @@ fn session(row: &Row<'_>, wall: Wall) -> Result<LoadedSession, FileError> {
     let user = row.get::<_, Option<String>>(2)?;
     let (away, due) = (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?);
     let will = row.get::<_, Option<Vec<u8>>>(5)?;
-    let listener = some_text(row, 7)?;
+    let (listener, last_id) = (some_text(row, 7)?, row.get::<_, Option<u16>>(8)?);
     let sum = session_sum(client, expiry, user.as_deref(), away, due, will.as_deref());
-    check(row, 6, sum.later("listener", listener.map(str::as_bytes)))?;
+    check(row, 6, later_session_sum(sum, listener, last_id))?;
     let will = match (due, will) {
         (Some(due), Some(will)) => Some((wall.until(due), codec::will(&will).ok_or(damaged("a will"))?)),
         _ => None,
@@ -596,6 +619,7 @@ fn session(row: &Row<'_>, wall: Wall) -> Result<LoadedSession, FileError> {
             user: user.map(ByteString::from),
             listener: listener.unwrap_or_default().into(),
             away: away.map(|away| wall.since(away)),
+            last_id: last_id.unwrap_or_default(),
             will,
         },
         subscriptions: Vec::new(),
@@ -626,6 +650,11 @@ fn session_sum(
         .some_number(away)
         .some_number(due)
         .some_bytes(will)
+}
+
+fn later_session_sum(sum: Sum, listener: Option<&str>, last_id: Option<u16>) -> Sum {
+    sum.later("listener", listener.map(str::as_bytes))
+        .later_number("last_id", last_id)
 }
 
 fn subscription_sum(client: &str, filter: &str, flags: u8, id: Option<u32>) -> Sum {

@@ -7,7 +7,7 @@ use super::wall::{Wall, whole};
 use crate::broker::Qos;
 use bytestring::ByteString;
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 /// What a number of changes amount to.
@@ -42,11 +42,13 @@ pub(super) struct Record {
     pub(super) user: Option<ByteString>,
     pub(super) listener: ByteString,
     pub(super) away: Option<i64>,
+    pub(super) last_id: u16,
     pub(super) will: Option<(i64, Will)>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Queued {
+    pub(super) packet_id: Option<NonZeroU16>,
     pub(super) message: Arc<Message>,
     pub(super) qos: Qos,
     pub(super) retain: bool,
@@ -85,6 +87,7 @@ impl Group {
                     expiry: record.expiry,
                     user: record.user,
                     listener: record.listener,
+                    last_id: record.last_id,
                     away: record.away.map(|away| wall.millis.saturating_sub(whole(away))),
                     will: record
                         .will
@@ -110,12 +113,14 @@ impl Group {
             Change::Queue {
                 client,
                 seq,
+                packet_id,
                 message,
                 qos,
                 retain,
                 ids,
             } => {
                 let queued = Queued {
+                    packet_id,
                     message,
                     qos,
                     retain,

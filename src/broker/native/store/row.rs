@@ -51,6 +51,13 @@ impl Sum {
         }
     }
 
+    pub(super) fn later_number(self, column: &str, number: Option<u16>) -> Sum {
+        self.later(
+            column,
+            number.map(u16::to_le_bytes).as_ref().map(|bytes| &bytes[..]),
+        )
+    }
+
     pub(super) fn end(self) -> u32 {
         self.0.finalize()
     }

@@ -35,6 +35,7 @@ async fn child() {
             Change::Queue {
                 client: client.clone(),
                 seq: number,
+                packet_id: None,
                 message,
                 qos: Qos::ExactlyOnce,
                 retain: false,

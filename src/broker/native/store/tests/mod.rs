@@ -69,6 +69,7 @@ fn session(client: &str, expiry: u32) -> Change {
             user: None,
             listener: ByteString::new(),
             away: Some(Duration::ZERO),
+            last_id: 0,
             will: None,
         },
     }
@@ -78,6 +79,7 @@ fn queue(client: &str, seq: u64, message: Message) -> Change {
     Change::Queue {
         client: client.into(),
         seq,
+        packet_id: None,
         message: Arc::new(message),
         qos: Qos::AtLeastOnce,
         retain: false,

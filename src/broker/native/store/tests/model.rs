@@ -7,9 +7,9 @@ use crate::broker::native::wire::Will;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
-type Queued = (Message, Qos, bool, Vec<NonZeroU32>);
+type Queued = (Option<NonZeroU16>, Message, Qos, bool, Vec<NonZeroU32>);
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Model {
@@ -19,8 +19,8 @@ struct Model {
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Session {
-    /// Expiry, user and listener, whether it is away, will.
-    record: (u32, Option<ByteString>, ByteString, bool, Option<Will>),
+    /// Expiry, user and listener, whether it is away, last packet id, will.
+    record: (u32, Option<ByteString>, ByteString, bool, u16, Option<Will>),
     subscriptions: BTreeMap<ByteString, Options>,
     queue: BTreeMap<u64, (Queued, Option<(u16, bool)>)>,
     received: BTreeMap<u16, ()>,
@@ -45,7 +45,14 @@ impl Model {
                 let of = self.sessions.entry(client.clone()).or_default();
                 let will = record.will.as_ref().map(|(_, will)| will.clone());
                 let (user, listener) = (record.user.clone(), record.listener.clone());
-                of.record = (record.expiry, user, listener, record.away.is_some(), will);
+                of.record = (
+                    record.expiry,
+                    user,
+                    listener,
+                    record.away.is_some(),
+                    record.last_id,
+                    will,
+                );
                 return;
             }
             Change::Subscribe { client, .. }
@@ -63,15 +70,17 @@ impl Model {
             Change::Unsubscribe { filter, .. } => _ = it.subscriptions.remove(&filter),
             Change::Queue {
                 seq,
+                packet_id,
                 message,
                 qos,
                 retain,
                 ids,
                 ..
             } => {
-                _ = it
-                    .queue
-                    .insert(seq, ((Message::clone(&message), qos, retain, ids), None))
+                _ = it.queue.insert(
+                    seq,
+                    ((packet_id, Message::clone(&message), qos, retain, ids), None),
+                )
             }
             Change::Sent {
                 seq,
@@ -121,6 +130,7 @@ fn seen(loaded: Loaded) -> Model {
         assert!(of.queue.is_sorted_by_key(|waiting| waiting.seq));
         let queue = of.queue.into_iter().map(|waiting| {
             let queued = (
+                waiting.packet_id,
                 Message::clone(&waiting.message),
                 waiting.qos,
                 waiting.retain,
@@ -134,6 +144,7 @@ fn seen(loaded: Loaded) -> Model {
                 record.user,
                 record.listener,
                 record.away.is_some(),
+                record.last_id,
                 will,
             ),
             subscriptions: of.subscriptions.into_iter().collect(),
@@ -154,9 +165,11 @@ fn change() -> impl Strategy<Value = Change> {
         proptest::option::of(some::text()),
         some::text(),
         any::<bool>(),
+        any::<u16>(),
         proptest::option::of(some::will()),
     )
-        .prop_map(|(expiry, user, listener, away, will)| SessionRecord {
+        .prop_map(|(expiry, user, listener, away, last_id, will)| SessionRecord {
+            last_id,
             expiry,
             user,
             listener,
@@ -173,9 +186,9 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (client(), topic(), some::options())
             .prop_map(|(client, filter, options)| Change::Subscribe { client, filter, options }),
         1 => (client(), topic()).prop_map(|(client, filter)| Change::Unsubscribe { client, filter }),
-        6 => (client(), some::message(topic()), some::qos(), any::<bool>(), some::ids()).prop_map(
-            |(client, message, qos, retain, ids)| Change::Queue {
-                client, seq: 0, message: Arc::new(message), qos, retain, ids,
+        6 => (client(), 0..3u16, some::message(topic()), some::qos(), any::<bool>(), some::ids()).prop_map(
+            |(client, id, message, qos, retain, ids)| Change::Queue {
+                client, seq: 0, packet_id: NonZeroU16::new(id), message: Arc::new(message), qos, retain, ids,
             }
         ),
         3 => (client(), 1..20u64, any::<u16>(), any::<bool>()).prop_map(
@@ -252,6 +265,7 @@ async fn an_age_goes_on_while_nobody_looks() {
         user: None,
         listener: ByteString::new(),
         away: Some(Duration::from_secs(10)),
+        last_id: 0,
         will,
     };
     let of = |client: &str, record| Change::Session {
