@@ -13,13 +13,15 @@ impl Config {
     /// The files of users and rules, by the paths of their keys.
     pub(super) fn access_files(&self) -> impl Iterator<Item = (String, &'static str, &Path)> {
         let files = AccessFile::of(&self.broker);
-        files.map(|(file, path)| (format!("broker.{}", file.key()), file.what(), path))
+        files.map(|(key, file, path)| (format!("broker.{key}"), file.what(), path))
     }
 
     /// Rules that are for nobody.
     pub(super) fn check_rules(&self) -> Vec<Issue> {
         let listed = || self.broker.user.iter().map(|user| user.name.as_str());
-        let elsewhere = self.broker.password_file.is_some() || self.broker.user.is_empty();
+        let own = |listener: &crate::broker::Listener| listener.password_file.is_some();
+        let files = self.broker.password_file.is_some() || self.broker.listener.iter().any(own);
+        let elsewhere = files || self.broker.user.is_empty();
         let certificates = |listener: &crate::broker::Listener| {
             listener.tls.as_ref().is_some_and(crate::broker::Tls::names_user)
         };
@@ -48,8 +50,8 @@ impl Config {
             return Vec::new();
         }
         let mut issues = Vec::new();
-        for (file, path) in AccessFile::of(&self.broker) {
-            let key = format!("broker.{}", file.key());
+        for (key, file, path) in AccessFile::of(&self.broker) {
+            let key = format!("broker.{key}");
             // A file that is not there is told by who looks for all files.
             let Ok(found) = file.inspect(path) else { continue };
             let more = found.len().saturating_sub(TOLD);

@@ -27,6 +27,14 @@ pub struct Listener {
     /// Whether clients without a user name may connect here. Default: what `allow-anonymous` in `[broker]` says.
     #[serde(default)]
     pub allow_anonymous: Option<bool>,
+    /// A file of users and hashed passwords for this listener, instead of all users of `[broker]`: nobody else has a
+    /// name here. Default: the users of `[broker]`.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// A file, in mosquitto's form, that says who may read and write which topics by this listener, instead of the
+    /// rules of `[broker]`. Default: the rules of `[broker]`.
+    #[serde(default)]
+    pub acl_file: Option<PathBuf>,
     /// How many clients may be connected here at once. Default: as many as `max-connections` of `[broker]` allows.
     #[serde(default)]
     pub max_connections: Option<usize>,
@@ -49,6 +57,8 @@ impl Listener {
             path: None,
             tls: None,
             allow_anonymous: None,
+            password_file: None,
+            acl_file: None,
             max_connections: None,
             mount_point: None,
             version,

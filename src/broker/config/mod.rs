@@ -221,9 +221,33 @@ impl Config {
         self.max_packet_size.unwrap_or(16 << 20)
     }
 
-    /// Whether somebody is listed who may connect with a password.
+    /// The listeners by names that tell them apart: their addresses, and a number where two have the same, as they
+    /// may if the system chooses their ports.
+    pub fn named_listeners(&self) -> Vec<(String, Listener)> {
+        let mut named: Vec<(String, Listener)> = Vec::new();
+        for listener in self.listeners() {
+            let address = listener.address.to_string();
+            let name = match named
+                .iter()
+                .filter(|(_, other)| other.address == listener.address)
+                .count()
+            {
+                0 => address,
+                before => format!("{address} #{}", before + 1),
+            };
+            named.push((name, listener));
+        }
+        named
+    }
+
+    /// Whether somebody is listed, for all listeners, who may connect with a password.
     pub fn has_users(&self) -> bool {
         !self.user.is_empty() || self.password_file.is_some()
+    }
+
+    /// Whether somebody is listed who may connect with a password at this listener.
+    pub fn has_users_at(&self, listener: &Listener) -> bool {
+        self.has_users() || listener.password_file.is_some()
     }
 
     /// Whether clients without a user name may connect at this listener.
@@ -235,7 +259,7 @@ impl Config {
     /// Whether clients of this listener can say who they are.
     fn knows_clients_of(&self, listener: &Listener) -> bool {
         let identity = listener.tls.as_ref().is_some_and(Tls::names_user);
-        self.has_users() || identity && self.engine == Engine::Native
+        self.has_users_at(listener) || identity && self.engine == Engine::Native
     }
 
     /// The keys in which another configuration differs, and which a running broker can't change.
@@ -475,6 +499,15 @@ impl Config {
             let what = "the engine \"rumqttd\" asks for no client certificates: this needs \"native\"".into();
             fault(&["listener", index, "tls", key], what);
         }
+        for (key, file) in [
+            ("password-file", &listener.password_file),
+            ("acl-file", &listener.acl_file),
+        ] {
+            if file.is_some() {
+                let what = "the engine \"rumqttd\" reads no such file: this needs \"native\"".into();
+                fault(&["listener", index, key], what);
+            }
+        }
         if listener.mount_point.is_some() {
             let what = "the engine \"rumqttd\" has no mount points: this needs \"native\"".into();
             fault(&["listener", index, "mount-point"], what);
@@ -629,6 +662,19 @@ mod tests {
         assert_eq!(faults(&word), [""; 0]);
         let doubts = read(&word.replace("true", "false")).unwrap().doubts();
         assert_eq!(doubts[0].path.join("."), "listener.1.allow-anonymous");
+        let own = open.replace(":2\"", ":2\", password-file = \"/p\"");
+        assert_eq!(faults(&own), [""; 0]);
+        let own = read(&own).unwrap();
+        let anonymous = own
+            .listeners()
+            .iter()
+            .map(|listener| own.anonymous_at(listener))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            anonymous,
+            [true, false],
+            "who is listed for one listener is not for the other"
+        );
         let socket = "listener = [{ address = \"unix:/s\" }]";
         assert_eq!(faults(socket), [""; 0]);
         let badge =
@@ -658,10 +704,14 @@ mod tests {
             [[listener]]
             address = "127.0.0.1:1"
             mount-point = "a/"
+            acl-file = "/a"
+            password-file = "/p"
             tls = { certfile = "/a", keyfile = "/b", cafile = "/c", require-certificate = true }
             "#;
         let wanted = [
             "listener.0.tls.require-certificate",
+            "listener.0.password-file",
+            "listener.0.acl-file",
             "listener.0.mount-point",
             "user.0.password",
             "password-file",
@@ -717,6 +767,19 @@ mod tests {
                 "rumqttd.segments",
             ]
         );
+    }
+
+    #[test]
+    fn listeners_have_names_of_their_own() {
+        let addresses = ["127.0.0.1:0", "127.0.0.1:1", "127.0.0.1:0", "[::1]:0"];
+        let listener = addresses.map(|address| format!("[[listener]]\naddress = \"{address}\"\n"));
+        let config = read(&listener.concat()).unwrap();
+        let names: Vec<String> = config
+            .named_listeners()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["127.0.0.1:0", "127.0.0.1:1", "127.0.0.1:0 #2", "[::1]:0"]);
     }
 
     #[test]

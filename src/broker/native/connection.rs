@@ -37,7 +37,7 @@ pub(super) struct Door {
     pub(super) most: Option<usize>,
     /// The longest packet that a client may send.
     pub(super) packet: usize,
-    /// The address that it listens on, as it is configured.
+    /// Its name: the address, as it is configured.
     pub(super) listener: ByteString,
 }
 
@@ -193,7 +193,7 @@ async fn authenticate(
         Some(name) => {
             if door.users {
                 if !access
-                    .authenticate(peer.ip(), name, connect.password.as_deref())
+                    .authenticate(&door.listener, peer.ip(), name, connect.password.as_deref())
                     .await
                 {
                     return Err(not("a wrong name or password"));

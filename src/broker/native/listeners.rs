@@ -106,12 +106,12 @@ impl Manner {
     }
 }
 
-fn door(config: &Config, listener: &Listener) -> Door {
+fn door(config: &Config, name: &str, listener: &Listener) -> Door {
     Door {
         anonymous: config.anonymous_at(listener),
-        users: config.has_users(),
+        users: config.has_users_at(listener),
         identity: listener.tls.as_ref().is_some_and(Tls::names_user),
-        listener: listener.address.to_string().into(),
+        listener: name.into(),
         within: config.connect_timeout.0,
         most: listener.max_connections,
         packet: config.longest_packet(),
@@ -130,6 +130,8 @@ fn same_socket(one: &Listener, other: &Listener) -> bool {
     one.allow_anonymous = other.allow_anonymous;
     one.max_connections = other.max_connections;
     one.mount_point.clone_from(&other.mount_point);
+    one.password_file.clone_from(&other.password_file);
+    one.acl_file.clone_from(&other.acl_file);
     one == *other
 }
 
@@ -143,18 +145,22 @@ fn collide(one: &Address, other: &Address) -> bool {
 
 impl Listeners {
     /// Binds all of them. Where one can't be, none is left.
-    pub(super) async fn bind(config: &Config) -> Result<Vec<(Listener, Socket)>, StartError> {
+    pub(super) async fn bind(config: &Config) -> Result<Vec<(String, Listener, Socket)>, StartError> {
         let mut sockets = Vec::new();
-        for listener in config.listeners() {
+        for (name, listener) in config.named_listeners() {
             let socket = bind(&listener, Manner::of(config)).await?;
-            sockets.push((listener, socket));
+            sockets.push((name, listener, socket));
         }
         Ok(sockets)
     }
 
     /// Lets clients in.
-    pub(super) fn open(config: &Config, sockets: Vec<(Listener, Socket)>, shared: &Arc<Shared>) -> Listeners {
-        let open = |(listener, socket)| Open::new(config, listener, socket, shared);
+    pub(super) fn open(
+        config: &Config,
+        sockets: Vec<(String, Listener, Socket)>,
+        shared: &Arc<Shared>,
+    ) -> Listeners {
+        let open = |(name, listener, socket): (String, _, _)| Open::new(config, &name, listener, socket, shared);
         Listeners {
             open: sockets.into_iter().map(open).collect(),
         }
@@ -211,16 +217,16 @@ impl Listeners {
         }
         changes.closed.extend(closed.into_iter().map(|old| old.bound));
         let mut sockets = sockets.into_iter();
-        for (place, listener) in places.iter_mut().zip(wanted) {
+        for (place, (name, listener)) in places.iter_mut().zip(config.named_listeners()) {
             match place {
                 Some(open) => {
-                    *locked(&open.gate.door) = Arc::new(door(config, &listener));
+                    *locked(&open.gate.door) = Arc::new(door(config, &name, &listener));
                     open.config = listener;
                 }
                 None => {
                     let Some(socket) = sockets.next() else { break };
                     changes.opened.push(socket.bound().clone());
-                    *place = Some(Open::new(config, listener, socket, shared));
+                    *place = Some(Open::new(config, &name, listener, socket, shared));
                 }
             }
         }
@@ -296,8 +302,8 @@ async fn bind_missing(
 }
 
 impl Open {
-    fn new(config: &Config, listener: Listener, socket: Socket, shared: &Arc<Shared>) -> Open {
-        let gate = Arc::new(Gate::new(door(config, &listener)));
+    fn new(config: &Config, name: &str, listener: Listener, socket: Socket, shared: &Arc<Shared>) -> Open {
+        let gate = Arc::new(Gate::new(door(config, name, &listener)));
         Open::at_work(listener, Manner::of(config), gate, socket, shared)
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Who {
     /// The name it is known by: of its password, or its certificate.
     pub(crate) user: Option<ByteString>,
     pub(crate) client: ByteString,
-    /// The address of the listener that it came by, as it is configured; empty where that is not known.
+    /// The name of the listener that it came by: its address, as it is configured. Empty where that is not known.
     pub(crate) listener: ByteString,
 }
 

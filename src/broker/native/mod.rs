@@ -194,7 +194,7 @@ impl Room {
         let mut hub = shared.hub();
         hub.set(Settings::from(config), now);
         hub.rule(rules(&access));
-        hub.dismiss(|user| old.disowns(user, &access), now);
+        hub.dismiss(|who| old.disowns(who, &access), now);
         hub.settle();
         Ok(changes)
     }
@@ -248,7 +248,7 @@ fn open_store(config: &Config) -> Result<Option<(Store, store::Loaded)>, StartEr
 
 fn rules(access: &Arc<Access>) -> hub::Rules {
     let access = access.clone();
-    Arc::new(move |who| access.grants(who.user.as_deref(), &who.client))
+    Arc::new(move |who| access.grants(who))
 }
 
 impl fmt::Debug for Room {

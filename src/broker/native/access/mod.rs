@@ -7,6 +7,7 @@ mod throttle;
 pub(crate) use acl::Grants;
 pub(crate) use files::with_password;
 
+use super::message::Who;
 use crate::broker::Config;
 use crate::broker::secret::{self, HashError, Secret};
 use crate::fold::Bucket;
@@ -35,12 +36,23 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Who may connect, and what each may do.
 #[derive(Debug)]
 pub(crate) struct Access {
-    users: BTreeMap<String, Arc<User>>,
+    users: Users,
     /// None: whoever is connected may do everything.
     rules: Option<acl::Rules>,
+    /// What listeners have instead, by their names.
+    own: BTreeMap<String, Own>,
     checks: Arc<Semaphore>,
     doors: Arc<Mutex<Doors>>,
     key: Key,
+}
+
+type Users = BTreeMap<String, Arc<User>>;
+
+/// What a listener has of its own.
+#[derive(Debug)]
+struct Own {
+    users: Option<Users>,
+    rules: Option<acl::Rules>,
 }
 
 #[derive(Debug)]
@@ -95,42 +107,32 @@ pub(crate) enum AccessError {
 impl Access {
     /// Reads the files that the configuration names. Lines that mosquitto passes over are told in the log.
     pub(crate) fn load(config: &Config) -> Result<Access, AccessError> {
-        let mut users = BTreeMap::new();
-        if let Some(path) = &config.password_file {
-            let (entries, remarks) = files::passwords(&AccessFile::Passwords.read(path)?);
-            tell(path, &remarks);
-            users.extend(entries.into_iter().map(|entry| (entry.name, entry.secret)));
-        }
+        let mut users = match &config.password_file {
+            Some(path) => filed_users(path)?,
+            None => Users::new(),
+        };
         for user in &config.user {
             let secret = user.password.secret().map_err(|source| AccessError::Password {
                 name: user.name.clone(),
                 source,
             })?;
-            users.insert(user.name.clone(), Some(secret));
+            users.insert(user.name.clone(), User::new(Some(secret)));
         }
-        let mut lines = Vec::new();
-        if let Some(path) = &config.acl_file {
-            let read = files::rules(&AccessFile::Rules.read(path)?);
-            if let Some(Remark { line, what }) = read.faults.into_iter().next() {
-                let path = path.clone();
-                return Err(AccessError::Line { path, line, what });
+        let lines = config.acl_file.as_deref().map(filed_rules).transpose()?;
+        let ruled = lines.is_some() || !config.acl.is_empty();
+        let mut own = BTreeMap::new();
+        for (name, listener) in config.named_listeners() {
+            let users = listener.password_file.as_deref().map(filed_users).transpose()?;
+            let lines = listener.acl_file.as_deref().map(filed_rules).transpose()?;
+            if users.is_some() || lines.is_some() {
+                let rules = lines.map(|lines| acl::Rules::new(&[], lines));
+                own.insert(name, Own { users, rules });
             }
-            tell(path, &read.remarks);
-            lines = read.lines;
         }
-        let ruled = config.acl_file.is_some() || !config.acl.is_empty();
-        let user = |secret| {
-            Arc::new(User {
-                secret,
-                known: Mutex::new(None),
-            })
-        };
         Ok(Access {
-            users: users
-                .into_iter()
-                .map(|(name, secret)| (name, user(secret)))
-                .collect(),
-            rules: ruled.then(|| acl::Rules::new(&config.acl, lines)),
+            users,
+            rules: ruled.then(|| acl::Rules::new(&config.acl, lines.unwrap_or_default())),
+            own,
             checks: Arc::new(Semaphore::new(AT_ONCE)),
             doors: Arc::new(Mutex::new(Doors {
                 throttle: Throttle::default(),
@@ -145,6 +147,7 @@ impl Access {
     /// while two others are. A good log-in of a user who has been here before is quick.
     pub(crate) async fn authenticate(
         &self,
+        listener: &str,
         peer: Option<IpAddr>,
         name: &str,
         password: Option<&[u8]>,
@@ -158,7 +161,8 @@ impl Access {
             tokio::time::sleep(delay).await;
         }
         let digest = self.key.digest(name, password.unwrap_or_default());
-        let user = self.users.get(name);
+        let users = self.users_at(listener);
+        let user = users.get(name);
         if let Some(user) = user
             && password.is_some()
             && locked(&user.known).is_some_and(|known| known.ct_eq(&digest).into())
@@ -168,7 +172,7 @@ impl Access {
         // Somebody unknown costs what somebody else costs, always the same for the same name.
         let checked = user
             .filter(|user| user.secret.is_some())
-            .or_else(|| self.stand_in(name))
+            .or_else(|| self.stand_in(users, name))
             .cloned();
         let may = password.is_some() && user.is_some_and(|user| user.secret.is_some());
         let given = password.unwrap_or_default().to_vec();
@@ -192,25 +196,66 @@ impl Access {
     }
 
     /// Whether a user of ours is no more, or has another password, in what came after.
-    pub(crate) fn disowns(&self, name: &str, next: &Access) -> bool {
-        let secret = |access: &Access| access.users.get(name).map(|user| user.secret.clone());
-        self.users.contains_key(name) && secret(self) != secret(next)
+    pub(crate) fn disowns(&self, who: &Who, next: &Access) -> bool {
+        let Some(name) = who.user.as_deref() else {
+            return false;
+        };
+        let secret = |access: &Access| {
+            let user = access.users_at(&who.listener).get(name);
+            user.map(|user| user.secret.clone())
+        };
+        let before = secret(self);
+        before.is_some() && before != secret(next)
     }
 
     /// What a client may do, with its names put in.
-    pub(crate) fn grants(&self, user: Option<&str>, client: &str) -> Grants {
-        match &self.rules {
+    pub(crate) fn grants(&self, who: &Who) -> Grants {
+        let own = self.own.get(&*who.listener).and_then(|own| own.rules.as_ref());
+        match own.or(self.rules.as_ref()) {
             None => Grants::all(),
-            Some(rules) => rules.for_client(user, client),
+            Some(rules) => rules.for_client(who.user.as_deref(), &who.client),
         }
     }
 
-    fn stand_in(&self, name: &str) -> Option<&Arc<User>> {
-        let mut with: Vec<&Arc<User>> = self.users.values().filter(|user| user.secret.is_some()).collect();
+    fn users_at(&self, listener: &str) -> &Users {
+        let own = self.own.get(listener).and_then(|own| own.users.as_ref());
+        own.unwrap_or(&self.users)
+    }
+
+    fn stand_in<'a>(&self, users: &'a Users, name: &str) -> Option<&'a Arc<User>> {
+        let mut with: Vec<&Arc<User>> = users.values().filter(|user| user.secret.is_some()).collect();
         let digest = self.key.digest(name, b"");
         let number = u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
         let count = u64::try_from(with.len()).ok().filter(|count| *count > 0)?;
         Some(with.swap_remove(usize::try_from(number % count).unwrap_or(0)))
+    }
+}
+
+fn filed_users(path: &Path) -> Result<Users, AccessError> {
+    let (entries, remarks) = files::passwords(&AccessFile::Passwords.read(path)?);
+    tell(path, &remarks);
+    let entries = entries.into_iter();
+    Ok(entries
+        .map(|entry| (entry.name, User::new(entry.secret)))
+        .collect())
+}
+
+fn filed_rules(path: &Path) -> Result<Vec<files::Line>, AccessError> {
+    let read = files::rules(&AccessFile::Rules.read(path)?);
+    if let Some(Remark { line, what }) = read.faults.into_iter().next() {
+        let path = path.to_owned();
+        return Err(AccessError::Line { path, line, what });
+    }
+    tell(path, &read.remarks);
+    Ok(read.lines)
+}
+
+impl User {
+    fn new(secret: Option<Secret>) -> Arc<User> {
+        Arc::new(User {
+            secret,
+            known: Mutex::new(None),
+        })
     }
 }
 
@@ -235,19 +280,28 @@ pub(crate) struct Line {
 }
 
 impl AccessFile {
-    /// The files that a configuration names.
-    pub(crate) fn of(config: &Config) -> impl Iterator<Item = (AccessFile, &Path)> {
-        let files = [
-            (AccessFile::Passwords, &config.password_file),
-            (AccessFile::Rules, &config.acl_file),
-        ];
-        files
-            .into_iter()
-            .filter_map(|(file, path)| Some((file, path.as_deref()?)))
+    /// The files that a configuration names, and the paths of their keys below `broker`.
+    pub(crate) fn of(config: &Config) -> impl Iterator<Item = (String, AccessFile, &Path)> {
+        let pair = |before: String, passwords, rules| {
+            [(AccessFile::Passwords, passwords), (AccessFile::Rules, rules)]
+                .into_iter()
+                .filter_map(move |(file, path): (AccessFile, &Option<PathBuf>)| {
+                    Some((format!("{before}{}", file.key()), file, path.as_deref()?))
+                })
+        };
+        let listeners = config.listener.iter().enumerate();
+        let own = listeners.flat_map(move |(i, listener)| {
+            pair(
+                format!("listener[{i}]."),
+                &listener.password_file,
+                &listener.acl_file,
+            )
+        });
+        pair(String::new(), &config.password_file, &config.acl_file).chain(own)
     }
 
     /// Its key in the configuration.
-    pub(crate) fn key(self) -> &'static str {
+    fn key(self) -> &'static str {
         match self {
             AccessFile::Passwords => "password-file",
             AccessFile::Rules => "acl-file",
@@ -377,7 +431,7 @@ mod tests {
 
     async fn seconds(access: &Access, peer: Option<IpAddr>, name: &str, password: &[u8]) -> (bool, f32) {
         let start = tokio::time::Instant::now();
-        let good = access.authenticate(peer, name, Some(password)).await;
+        let good = access.authenticate("", peer, name, Some(password)).await;
         (good, start.elapsed().as_secs_f32())
     }
 
@@ -400,7 +454,7 @@ mod tests {
         ] {
             let password = password.map(str::as_bytes);
             assert_eq!(
-                access.authenticate(None, name, password).await,
+                access.authenticate("", None, name, password).await,
                 good,
                 "{name} {password:?}"
             );
@@ -413,8 +467,8 @@ mod tests {
         let salt = [1; 12];
         let hash = secret::pbkdf2_hash(b"", &salt, 3);
         let access = access(&format!("user = [{{ name = \"e\", password = \"{hash}\" }}]"));
-        assert!(!access.authenticate(None, "e", Some(b"")).await);
-        assert!(!access.authenticate(None, "e", None).await);
+        assert!(!access.authenticate("", None, "e", Some(b"")).await);
+        assert!(!access.authenticate("", None, "e", None).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -442,13 +496,13 @@ mod tests {
         let access = Arc::new(access(""));
         let bad = address("10.0.0.1");
         for _ in 0..8 {
-            access.authenticate(bad, "air", Some(b"guess")).await;
+            access.authenticate("", bad, "air", Some(b"guess")).await;
         }
         let start = tokio::time::Instant::now();
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..80 {
             let access = access.clone();
-            all.spawn(async move { access.authenticate(bad, "air", Some(b"guess")).await });
+            all.spawn(async move { access.authenticate("", bad, "air", Some(b"guess")).await });
         }
         assert!(all.join_all().await.iter().all(|opened| !opened));
         assert!(
@@ -462,11 +516,12 @@ mod tests {
     fn the_same_unknown_name_always_costs_the_same() {
         let access = access("user = [{ name = \"sun\", password = \"clear\" }]");
         for name in ["a", "b", "badge"] {
-            let first = access.stand_in(name).unwrap();
-            assert!((0..8).all(|_| Arc::ptr_eq(first, access.stand_in(name).unwrap())));
+            let first = access.stand_in(&access.users, name).unwrap();
+            assert!((0..8).all(|_| Arc::ptr_eq(first, access.stand_in(&access.users, name).unwrap())));
             assert!(first.secret.is_some());
         }
-        assert!(Access::load(&Config::default()).unwrap().stand_in("a").is_none());
+        let nobody = Access::load(&Config::default()).unwrap();
+        assert!(nobody.stand_in(&nobody.users, "a").is_none());
     }
 
     #[test]
@@ -505,11 +560,68 @@ mod tests {
         );
     }
 
+    fn who(user: Option<&str>) -> Who {
+        Who {
+            user: user.map(Into::into),
+            client: "c".into(),
+            listener: "127.0.0.1:1".into(),
+        }
+    }
+
+    /// A file with this text.
+    fn filed(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_files_of_its_own_knows_nothing_else() {
+        let passwords = filed(&format!("own:{}\n", secret::pbkdf2_hash(b"secret", &[1; 12], 3)));
+        let rules = filed("topic read a\n");
+        let text = format!(
+            "acl = [{{ topic = \"all\" }}]
+            user = [{{ name = \"all\", password = \"secret\" }}]
+            [[listener]]
+            address = \"127.0.0.1:1\"
+            password-file = {:?}
+            acl-file = {:?}
+            [[listener]]
+            address = \"127.0.0.1:2\"",
+            passwords.path(),
+            rules.path()
+        );
+        let config: Config = toml::from_str(&text).unwrap();
+        let access = Access::load(&config).unwrap();
+        for (listener, name, good) in [
+            ("127.0.0.1:1", "own", true),
+            ("127.0.0.1:1", "all", false),
+            ("127.0.0.1:2", "own", false),
+            ("127.0.0.1:2", "all", true),
+        ] {
+            let may = access.authenticate(listener, None, name, Some(b"secret")).await;
+            assert_eq!(may, good, "{name} at {listener}");
+        }
+        let (first, mut second) = (access.grants(&who(None)), who(None));
+        assert!(first.may_receive("a") && !first.may_receive("all"));
+        second.listener = "127.0.0.1:2".into();
+        let second = access.grants(&second);
+        assert!(second.may_receive("all") && !second.may_receive("a"));
+
+        let broken = filed("topics a\n");
+        let text = format!(
+            "listener = [{{ address = \"127.0.0.1:1\", acl-file = {:?} }}]",
+            broken.path()
+        );
+        let error = Access::load(&toml::from_str(&text).unwrap()).unwrap_err();
+        assert!(matches!(error, AccessError::Line { line: 1, .. }), "{error}");
+    }
+
     #[test]
     fn rules_are_for_those_who_have_some() {
         let none = Access::load(&Config::default()).unwrap();
-        assert!(none.grants(None, "c").may_publish("a") && none.grants(Some("u"), "c").may_subscribe("#"));
+        assert!(none.grants(&who(None)).may_publish("a") && none.grants(&who(Some("u"))).may_subscribe("#"));
         let some = access("acl = [{ topic = \"a\", user = \"u\" }]");
-        assert!(some.grants(Some("u"), "c").may_publish("a") && !some.grants(None, "c").may_publish("a"));
+        assert!(some.grants(&who(Some("u"))).may_publish("a") && !some.grants(&who(None)).may_publish("a"));
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Arrival {
     pub(crate) connect: Connect,
     /// The name it is known by: of its password, or its certificate.
     pub(crate) user: Option<ByteString>,
-    /// The address of its listener, as it is configured.
+    /// The name of its listener.
     pub(crate) listener: ByteString,
     pub(crate) outlet: Arc<Outlet>,
 }

@@ -85,7 +85,7 @@ pub(crate) struct Settings {
     pub(crate) upgrade: bool,
     pub(crate) longest_expiry: Option<u32>,
     pub(crate) sys_interval: Duration,
-    /// What the topics of a listener begin with inside, by its address, where they do.
+    /// What the topics of a listener begin with inside, by its name, where they do.
     pub(crate) mounts: HashMap<ByteString, ByteString>,
 }
 
@@ -116,12 +116,9 @@ impl From<&Config> for Settings {
             longest_expiry: config.persistent_client_expiration.map(seconds),
             sys_interval: config.sys_interval.0,
             mounts: config
-                .listeners()
-                .iter()
-                .filter_map(|listener| {
-                    let mount = listener.mount_point.as_deref()?;
-                    Some((listener.address.to_string().into(), mount.into()))
-                })
+                .named_listeners()
+                .into_iter()
+                .filter_map(|(name, listener)| Some((name.into(), listener.mount_point?.into())))
                 .collect(),
         }
     }
@@ -228,11 +225,11 @@ impl Hub {
         self.renew_sys(now);
     }
 
-    /// Sends away those who came as one of these users.
-    pub(crate) fn dismiss(&mut self, users: impl Fn(&str) -> bool, now: Instant) {
+    /// Sends away those of whom this is said.
+    pub(crate) fn dismiss(&mut self, theirs: impl Fn(&Who) -> bool, now: Instant) {
         let seat = |(key, session): (Key, &Session)| {
             let serial = session.connection()?.serial;
-            users(session.who.user.as_deref()?).then_some(Seat { key, serial })
+            theirs(&session.who).then_some(Seat { key, serial })
         };
         let seats: Vec<Seat> = self.sessions.iter().filter_map(seat).collect();
         for seat in seats {

@@ -476,9 +476,7 @@ fn only(prefix: &'static str) -> Rules {
             "acl = [{{ topic = \"{prefix}/#\", access = \"write\" }}, {{ topic = \"#\", access = \"read\" }}]"
         );
         let config: Config = toml::from_str(&rule).unwrap();
-        Access::load(&config)
-            .unwrap()
-            .grants(who.user.as_deref(), &who.client)
+        Access::load(&config).unwrap().grants(who)
     };
     Arc::new(granted)
 }

@@ -93,7 +93,7 @@ pub(crate) struct SessionRecord {
     pub(crate) expiry: u32,
     /// As whom the client logged in.
     pub(crate) user: Option<ByteString>,
-    /// The address of the listener that it came by last.
+    /// The name of the listener that it came by last.
     pub(crate) listener: ByteString,
     /// How long the client has been away; `None` while it is connected.
     pub(crate) away: Option<Duration>,
