@@ -21,6 +21,10 @@ pub struct Listener {
     /// The path that a WebSocket client asks for. Default: any.
     #[serde(default)]
     pub path: Option<String>,
+    /// The pages whose scripts may connect by WebSocket, such as "https://panel.example": a browser says which page it
+    /// acts for. Clients that are no browsers say nothing, and are let in. Default: any page.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
     /// Encrypts the connections. Default: they are not.
     #[serde(default)]
     pub tls: Option<Tls>,
@@ -55,6 +59,7 @@ impl Listener {
             address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             transport: Transport::Tcp,
             path: None,
+            allowed_origins: Vec::new(),
             tls: None,
             allow_anonymous: None,
             password_file: None,

@@ -473,11 +473,33 @@ impl Config {
     /// What an engine can't do.
     fn check_engine(&self, listener: &Listener, index: &str, fault: &mut impl FnMut(&[&str], String)) {
         if self.engine == Engine::Native {
-            if listener.transport == Transport::Tcp && listener.path.is_some() {
-                let what = "path is for websocket: this listener's transport is \"tcp\"".into();
-                fault(&["listener", index, "path"], what);
+            let wants = [
+                ("path", listener.path.is_some()),
+                ("allowed-origins", !listener.allowed_origins.is_empty()),
+            ];
+            for (key, _) in wants
+                .into_iter()
+                .filter(|(_, on)| *on && listener.transport == Transport::Tcp)
+            {
+                let what = format!("{key} is for websocket: this listener's transport is \"tcp\"");
+                fault(&["listener", index, key], what);
+            }
+            for (i, origin) in listener.allowed_origins.iter().enumerate() {
+                // RFC 6454 section 6.2.
+                let host = origin.split_once("://").map(|(_, host)| host);
+                if host.is_none_or(|host| host.is_empty() || host.contains('/')) {
+                    let what = format!(
+                        "\"{}\" is not the beginning of a page's address: \"https://panel.example\" would be, without a path",
+                        origin.escape_debug()
+                    );
+                    fault(&["listener", index, "allowed-origins", &i.to_string()], what);
+                }
             }
             return;
+        }
+        if !listener.allowed_origins.is_empty() {
+            let what = "the engine \"rumqttd\" asks for no origin: this needs \"native\"".into();
+            fault(&["listener", index, "allowed-origins"], what);
         }
         if listener.transport == Transport::Websocket && listener.version == Version::V5 {
             let what = "over websocket this broker speaks version \"3.1.1\" only".into();
@@ -688,6 +710,20 @@ mod tests {
                 .iter()
                 .all(|listener| !users.anonymous_at(listener))
         );
+    }
+
+    #[test]
+    fn an_origin_is_the_beginning_of_an_address() {
+        let of = |transport: &str, origin: &str| {
+            faults(&format!(
+                "listener = [{{ address = \"127.0.0.1:1\", transport = \"{transport}\", allowed-origins = [\"https://a.example:8443\", \"{origin}\"] }}]"
+            ))
+        };
+        assert_eq!(of("websocket", "http://b"), [""; 0]);
+        for bad in ["b", "https://", "https://b/", "*", ""] {
+            assert_eq!(of("websocket", bad), ["listener.0.allowed-origins.1"], "{bad}");
+        }
+        assert_eq!(of("tcp", "http://b"), ["listener.0.allowed-origins"]);
     }
 
     #[test]

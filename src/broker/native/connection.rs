@@ -150,6 +150,7 @@ pub(super) async fn welcome(
     };
     let patience =
         (seated.keep_alive != 0).then(|| Duration::from_millis(u64::from(seated.keep_alive) * 1500));
+    stream.known();
     let client = Client {
         stream,
         shared: shared.clone(),

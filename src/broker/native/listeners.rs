@@ -3,7 +3,7 @@
 use super::connection::Door;
 use super::hub::Seat;
 use super::listen::{self, Socket};
-use super::wire::{Fault, reason};
+use super::wire::{Fault, LONGEST_CONNECT, reason};
 use super::{Shared, serve};
 use crate::broker::config::{Address, Config, Listener, Tls, Transport};
 use crate::broker::{Bound, Reloaded, StartError};
@@ -120,7 +120,7 @@ fn door(config: &Config, name: &str, listener: &Listener) -> Door {
 
 async fn bind(listener: &Listener, manner: Manner) -> Result<Socket, StartError> {
     let mut socket = listen::bind(listener, manner.nodelay).await?;
-    socket.limit(manner.packet);
+    socket.limit(LONGEST_CONNECT, manner.packet);
     Ok(socket)
 }
 

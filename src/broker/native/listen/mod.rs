@@ -6,6 +6,7 @@
 mod accept;
 mod chain;
 mod name;
+mod now;
 mod stream;
 mod tls;
 mod websocket;
@@ -56,7 +57,10 @@ pub(crate) async fn bind(config: &Listener, nodelay: bool) -> Result<Socket, Sta
             tls,
             websocket: match config.transport {
                 Transport::Tcp => None,
-                Transport::Websocket => Some(websocket::Upgrade::new(config.path.as_deref())),
+                Transport::Websocket => {
+                    let path = config.path.as_deref();
+                    Some(websocket::Upgrade::new(path, &config.allowed_origins))
+                }
             },
         }),
     })
@@ -71,13 +75,13 @@ pub(crate) fn look(config: &Listener) -> Result<(), StartError> {
 }
 
 impl Socket {
-    /// The longest packet that clients may send: a longer WebSocket frame ends the connection. Without this
-    /// the bound is that of [`websocket::FRAME_MAX`].
-    pub(crate) fn limit(&mut self, packet: usize) {
+    /// The longest packets that clients may send, at first, and when they are known: a longer WebSocket frame ends the
+    /// connection. Without this the bound is that of [`websocket::FRAME_MAX`].
+    pub(crate) fn limit(&mut self, first: usize, packet: usize) {
         if let Some(welcome) = Arc::get_mut(&mut self.welcome)
             && let Some(websocket) = &mut welcome.websocket
         {
-            websocket.limit(packet);
+            websocket.limit(first, packet);
         }
     }
 

@@ -32,6 +32,17 @@ pub(crate) enum Plain {
 #[derive(Debug)]
 pub(crate) struct Secure(pub(super) TlsStream<Plain>);
 
+impl Stream {
+    /// Who is at the other end is known, and may send what is long.
+    pub(crate) fn known(&mut self) {
+        match self {
+            Stream::Plain(_) | Stream::Tls(_) => {}
+            Stream::Websocket(stream) => stream.known(),
+            Stream::SecureWebsocket(stream) => stream.known(),
+        }
+    }
+}
+
 /// Calls the same function of whatever is inside.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {

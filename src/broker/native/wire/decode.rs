@@ -13,6 +13,10 @@ use tokio_util::codec::Decoder as _;
 /// Room that is made for a packet of which only the head has come.
 const MOST_AHEAD: usize = 64 * 1024;
 
+/// The longest CONNECT: a client id, a will's topic and payload, a name and a password of 64 KiB each, which is as long as
+/// they can be, and as much again for properties. Nobody knows yet who sends it.
+pub(crate) const LONGEST_CONNECT: usize = 640 * 1024;
+
 /// Takes packets from a connection's bytes. The version is that of the CONNECT.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -44,7 +48,11 @@ impl Decoder {
         let Some((head, length)) = header(bytes)? else {
             return Ok(None);
         };
-        if head + length > self.longest {
+        let longest = match self.version {
+            Some(_) => self.longest,
+            None => self.longest.min(LONGEST_CONNECT),
+        };
+        if head + length > longest {
             let what = "the packet is longer than is allowed";
             return Err(Fault::new(reason::PACKET_TOO_LARGE, what));
         }

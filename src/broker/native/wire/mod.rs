@@ -10,7 +10,7 @@ mod strict;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use decode::Decoder;
+pub(crate) use decode::{Decoder, LONGEST_CONNECT};
 pub(crate) use encode::{Delivery, Encoder, Scratch};
 pub(crate) use strict::UNKNOWN_NEW;
 

@@ -1,6 +1,6 @@
 //! Packets as a client reads them, in words; and what a decoder must refuse.
 
-use super::{Decoder, Packet, Version};
+use super::{Decoder, Packet, Version, reason};
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rmqtt_codec::types::Publish;
@@ -145,4 +145,19 @@ proptest! {
         let (left, right) = all.split_at(at.min(all.len()));
         prop_assert_eq!(whole(&[left, right]), whole(&[&all]));
     }
+}
+
+#[test]
+fn the_first_packet_is_no_longer_than_a_connect_can_be() {
+    // The head alone is refused: nothing of what it announces is awaited.
+    let mut decoder = Decoder::new(16 << 20);
+    let mut bytes = BytesMut::from(&[0x10, 0x81, 0x80, 0x28][..]);
+    let fault = decoder.next(&mut bytes).unwrap_err();
+    assert_eq!(fault.code, reason::PACKET_TOO_LARGE);
+    let mut bytes = BytesMut::from(&[0x10, 0xf0, 0xff, 0x27][..]);
+    assert_eq!(Decoder::new(16 << 20).next(&mut bytes), Ok(None));
+    // Whom we know may send more.
+    let mut bytes = BytesMut::from(&b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a\x30\x81\x80\x28"[..]);
+    assert!(matches!(decoder.next(&mut bytes), Ok(Some(Packet::Connect(_)))));
+    assert_eq!(decoder.next(&mut bytes), Ok(None));
 }

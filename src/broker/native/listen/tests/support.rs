@@ -1,6 +1,6 @@
 //! A listener that runs, clients of its transports, and an authority that signs certificates.
 
-use crate::broker::native::listen::{Incoming, Peer, Stream, bind};
+use crate::broker::native::listen::{Incoming, Peer, Socket, Stream, bind};
 use crate::broker::{Address, Bound, Listener, Tls, Transport, Version};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, KeyIdMethod, KeyPair,
@@ -46,7 +46,17 @@ pub(super) struct House {
 
 impl House {
     pub(super) async fn open(config: &Listener) -> House {
+        House::with(bind(config, true).await.unwrap())
+    }
+
+    /// One where strangers may send `first` bytes at once, and those who are known `most`.
+    pub(super) async fn limited(config: &Listener, first: usize, most: usize) -> House {
         let mut socket = bind(config, true).await.unwrap();
+        socket.limit(first, most);
+        House::with(socket)
+    }
+
+    fn with(mut socket: Socket) -> House {
         socket.look_always();
         let bound = socket.bound().clone();
         let (sender, ready) = mpsc::channel(2048);
@@ -288,7 +298,24 @@ pub(super) async fn upgrade<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    upgrade_from(None, stream, path, protocols).await
+}
+
+/// The same from a page with this origin.
+pub(super) async fn upgrade_from<S>(
+    origin: Option<&str>,
+    stream: S,
+    path: &str,
+    protocols: Option<&str>,
+) -> Result<(WebSocketStream<S>, String), tokio_tungstenite::tungstenite::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut request = format!("ws://localhost{path}").into_client_request()?;
+    if let Some(origin) = origin {
+        let value = origin.parse().expect("a header's value");
+        request.headers_mut().insert("Origin", value);
+    }
     if let Some(protocols) = protocols {
         let value = protocols.parse().expect("a header's value");
         request.headers_mut().insert("Sec-WebSocket-Protocol", value);

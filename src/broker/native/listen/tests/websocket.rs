@@ -160,6 +160,81 @@ async fn a_frame_that_is_too_long_or_not_masked_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_stranger_cannot_announce_what_is_longer_than_a_first_packet() {
+    let config = listener(Transport::Websocket, None);
+    let mut house = House::limited(&config, 1000, 4 * 1024 * 1024).await;
+    let long = vec![7; 3 * 1024 * 1024];
+    // The head alone is enough: nothing is awaited.
+    let (mut client, mut stream) = pair(&mut house).await;
+    client
+        .get_mut()
+        .write_all(&frame(true, 2, &long)[..14])
+        .await
+        .unwrap();
+    assert_eq!(end(&mut stream).await.unwrap_err().kind(), ErrorKind::InvalidData);
+    let Some(Ok(Message::Close(Some(close)))) = soon(client.next()).await else {
+        panic!("no close frame");
+    };
+    assert_eq!(close.code, CloseCode::Size);
+    // Nor in parts.
+    let (mut client, mut stream) = pair(&mut house).await;
+    for part in 0..3 {
+        let bytes = frame(false, if part == 0 { 2 } else { 0 }, &[7; 400]);
+        client.get_mut().write_all(&bytes).await.unwrap();
+    }
+    assert_eq!(end(&mut stream).await.unwrap_err().kind(), ErrorKind::InvalidData);
+
+    let (mut client, mut stream) = pair(&mut house).await;
+    client.send(Message::Binary(vec![1; 1000].into())).await.unwrap();
+    let mut got = vec![0; 1000];
+    soon(stream.read_exact(&mut got)).await.unwrap();
+    stream.known();
+    let mut got = vec![0; long.len()];
+    let both = async {
+        tokio::join!(
+            client.send(Message::Binary(long.clone().into())),
+            stream.read_exact(&mut got)
+        )
+    };
+    let (sent, read) = soon(both).await;
+    assert!(sent.is_ok() && read.is_ok() && got == long);
+}
+
+#[tokio::test]
+async fn pages_of_others_are_kept_out_and_what_is_no_browser_is_not() {
+    let mut config = listener(Transport::Websocket, None);
+    config.allowed_origins = vec!["https://panel.example".into(), "http://localhost:8000".into()];
+    let house = House::open(&config).await;
+    for (origin, good) in [
+        (Some("https://panel.example"), true),
+        (Some("HTTPS://Panel.Example"), true),
+        (Some("http://localhost:8000"), true),
+        (None, true),
+        (Some("http://panel.example"), false),
+        (Some("https://panel.example.evil"), false),
+        (Some("http://localhost"), false),
+        (Some("null"), false),
+        (Some(""), false),
+    ] {
+        let answer = upgrade_from(origin, tcp(&house).await, "/", Some("mqtt")).await;
+        match answer {
+            Ok(_) => assert!(good, "{origin:?}"),
+            Err(Error::Http(response)) => {
+                assert!(!good && response.status() == 403, "{origin:?}: {response:?}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    config.allowed_origins.clear();
+    let house = House::open(&config).await;
+    assert!(
+        upgrade_from(Some("http://any"), tcp(&house).await, "/", Some("mqtt"))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
 async fn a_slow_reader_that_pings_costs_no_more_than_its_buffers() {
     let mut house = open(None).await;
     let (client, mut stream) = pair(&mut house).await;
