@@ -1,6 +1,6 @@
 //! One client's connection: its bytes to the hub, and what the hub has for it to its socket. One task each.
 
-use super::hub::{Arrival, Flow, Outlet, Refusal, Seat, Seated};
+use super::hub::{Arrival, Flow, Holder, Outlet, Refusal, Seat, Seated};
 use super::listen::{Peer, Stream};
 use super::wire::{Connack, Connect, Decoder, Encoder, Fault, Packet, UNKNOWN_NEW, Version, reason};
 use super::{Access, Shared};
@@ -66,7 +66,7 @@ pub(super) struct Client {
     reading: BytesMut,
     writing: BytesMut,
     /// Who it waits for before it reads on.
-    held_by: Option<usize>,
+    held_by: Option<Holder>,
     /// Whether there may be whole packets in what was read.
     backlog: bool,
     /// One and a half times the keep alive, and when it is over.

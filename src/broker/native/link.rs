@@ -1,7 +1,7 @@
 //! Links of this program's own parts to the hub: a publish is done when it returns.
 
 use super::Shared;
-use super::hub::Key;
+use super::hub::{Holder, Key};
 use super::inbox::Inbox;
 use super::message::Message;
 use crate::broker::{self, Died, PublishError, Qos, Refused};
@@ -95,7 +95,7 @@ impl Publisher {
         let mut message = Some(message);
         poll_fn(|context| {
             if let Some(by) = self.held_by
-                && self.link.shared.hub().holds(by, context.waker())
+                && self.link.shared.hub().holds(Holder::Reader(by), context.waker())
             {
                 return Poll::Pending;
             }

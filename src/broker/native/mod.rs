@@ -110,7 +110,7 @@ impl Room {
             let sink = store.clone();
             let rhythm = config.sync_interval.0.max(LEAST_RHYTHM);
             let sink = Box::new(move |batch| sink.commit(batch));
-            hub.keep(Journal::new(sink, store.position(), rhythm));
+            hub.keep(Journal::new(sink, store.position(), store.behind(), rhythm));
             store
         });
         let clock = hub.clock();

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Beside the messages that wait for a client, the store keeps those of QoS 2 that have come from it and are not
@@ -25,6 +25,10 @@ pub(crate) struct Journal {
     sink: Sink,
     /// The highest ticket whose changes outlive the process.
     committed: Arc<AtomicU64>,
+    /// Whether the store has so much to write that publishers are to wait.
+    behind: Arc<AtomicBool>,
+    /// How many messages it has been told of.
+    messages: u64,
     last: u64,
     /// The last ticket with a change that an answer may promise.
     promised: u64,
@@ -46,12 +50,19 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(sink: Sink, committed: Arc<AtomicU64>, rhythm: Duration) -> Journal {
+    pub(crate) fn new(
+        sink: Sink,
+        committed: Arc<AtomicU64>,
+        behind: Arc<AtomicBool>,
+        rhythm: Duration,
+    ) -> Journal {
         Journal {
             sink,
             last: committed.load(Ordering::Acquire),
             promised: 0,
             committed,
+            behind,
+            messages: 0,
             pending: Vec::new(),
             urgent: false,
             rhythm,
@@ -71,6 +82,15 @@ impl Journal {
         self.committed.load(Ordering::Acquire)
     }
 
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    /// How many messages it has been told of: who adds to them waits, if the store is behind.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
     pub(super) fn commit(&mut self) {
         if !self.pending.is_empty() {
             self.last = (self.sink)(std::mem::take(&mut self.pending));
@@ -82,6 +102,7 @@ impl Journal {
 
     pub(super) fn record(&mut self, change: Change) {
         self.urgent = true;
+        self.messages += u64::from(matches!(change, Change::Queue { .. } | Change::Retain(_)));
         self.pending.push(change);
     }
 
@@ -286,6 +307,7 @@ impl Hub {
         };
         let first = journal.lazy.is_empty();
         let due = now + journal.rhythm;
+        journal.messages += u64::from(kept.is_some());
         journal.lazy.insert(topic, kept);
         if first {
             self.arm(due, Timer::Flush);

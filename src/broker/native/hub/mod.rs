@@ -31,12 +31,14 @@ use super::access::Grants;
 use super::message::Who;
 use super::wire::{Fault, Packet, Scratch, reason};
 use crate::broker::config::{Config, WhenQueueFull};
+use crate::fold::Run;
 use bytestring::ByteString;
 use retained::Retained;
 use session::{Endpoint, Session};
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 use tree::Tree;
 
@@ -55,10 +57,19 @@ pub(crate) struct Seat {
 pub(crate) enum Flow {
     /// Read on.
     On,
-    /// Read nothing more until this session has caught up: ask `holds`.
-    Hold(Key),
+    /// Read nothing more until this has caught up: ask `holds`.
+    Hold(Holder),
     /// The client has said good-bye.
     Left,
+}
+
+/// What a publisher waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A session that receives what is published.
+    Reader(Key),
+    /// The store.
+    Store,
 }
 
 /// Bounds and manners, from the configuration.
@@ -161,6 +172,9 @@ pub(crate) struct Hub {
     /// What waits for the store: connections to be woken when it has written.
     gated: Vec<Key>,
     journal: Option<Journal>,
+    /// Publishers that wait until the store is no longer behind, and how often somebody has begun to.
+    behind: Vec<Waker>,
+    slow: Run,
     /// What a client may do, and who published what is retained.
     rules: Rules,
     stats: Stats,
@@ -189,6 +203,8 @@ impl Hub {
             serial: 0,
             gated: Vec::new(),
             journal: None,
+            behind: Vec::new(),
+            slow: Run::default(),
             rules: Arc::new(|_| Grants::all()),
             stats: Stats::default(),
             scratch: Scratch::default(),
@@ -264,8 +280,25 @@ impl Hub {
         if !self.sits(seat) {
             return Ok(Flow::On);
         }
-        let key = seat.key;
         self.stats.messages_received += 1;
+        let told = self.journal.as_ref().map_or(0, Journal::messages);
+        let flow = self.handled(seat, packet, now)?;
+        let adds = self
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.messages() > told);
+        if flow != Flow::On || !adds || !self.is_behind() {
+            return Ok(flow);
+        }
+        self.stats.held += 1;
+        if let Some(count) = self.slow.fault(now) {
+            tracing::warn!(count, "publishers wait for the disk: it is slower than they are");
+        }
+        Ok(Flow::Hold(Holder::Store))
+    }
+
+    fn handled(&mut self, seat: Seat, packet: Packet, now: Instant) -> Result<Flow, Fault> {
+        let key = seat.key;
         match packet {
             Packet::Publish(publish) => return self.published(key, publish, now),
             Packet::Puback(id) => self.puback(key, id, now)?,
@@ -306,27 +339,30 @@ impl Hub {
         self.stats.messages_sent += 1;
     }
 
-    /// Whether a publisher is still to wait for the session that held it; if so, it will be woken.
-    pub(crate) fn holds(&mut self, by: Key, waker: &std::task::Waker) -> bool {
-        let Some(session) = self
-            .sessions
-            .get_mut(by)
-            .filter(|session| session.pressure.holds())
-        else {
-            return false;
+    /// Whether a publisher is still to wait for what held it; if so, it will be woken.
+    pub(crate) fn holds(&mut self, by: Holder, waker: &Waker) -> bool {
+        let waiting = match by {
+            Holder::Reader(key) => self
+                .sessions
+                .get_mut(key)
+                .map(|session| &mut session.pressure)
+                .filter(|pressure| pressure.holds())
+                .map(|pressure| &mut pressure.waiting),
+            Holder::Store => self.is_behind().then_some(&mut self.behind),
         };
-        if !session
-            .pressure
-            .waiting
-            .iter()
-            .any(|known| known.will_wake(waker))
-        {
-            session.pressure.waiting.push(waker.clone());
+        let Some(waiting) = waiting else { return false };
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
         }
         true
     }
 
-    /// The same, without being woken.
+    /// Whether the store has too much to write.
+    fn is_behind(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::is_behind)
+    }
+
+    /// Whether a session holds publishers.
     pub(crate) fn is_held(&self, by: Key) -> bool {
         self.sessions
             .get(by)
@@ -343,6 +379,14 @@ impl Hub {
     /// The store has written: those that waited for it may go on.
     pub(crate) fn written(&mut self) {
         let committed = self.journal.as_ref().map_or(u64::MAX, Journal::committed);
+        if !self.is_behind() {
+            if let Some(count) = self.slow.good() {
+                tracing::info!(count, "nobody waits for the disk any more");
+            }
+            for waker in self.behind.drain(..) {
+                waker.wake();
+            }
+        }
         self.gated.sort_unstable();
         self.gated.dedup();
         let sessions = &self.sessions;

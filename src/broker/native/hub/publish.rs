@@ -4,7 +4,7 @@ use super::super::message::{Kept, Message};
 use super::super::wire::{Ack, Fault, Publish, reason};
 use super::session::{Endpoint, Share};
 use super::tree::{Found, Group};
-use super::{Flow, Hub, Key, Timer, filter};
+use super::{Flow, Holder, Hub, Key, Timer, filter};
 use crate::broker::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -24,7 +24,8 @@ pub(crate) struct Routed {
 impl Routed {
     /// What the publisher is to do.
     pub(super) fn flow(self) -> Flow {
-        self.held_by.map_or(Flow::On, Flow::Hold)
+        self.held_by
+            .map_or(Flow::On, |key| Flow::Hold(Holder::Reader(key)))
     }
 }
 

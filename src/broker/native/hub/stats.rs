@@ -15,6 +15,8 @@ pub(crate) struct Stats {
     pub(crate) dropped: u64,
     /// Messages that were one topic too many to be retained.
     pub(crate) not_retained: u64,
+    /// How often a publisher was held because the store had too much to write.
+    pub(crate) held: u64,
     /// Connections that were taken.
     pub(crate) connections: u64,
     pub(crate) most_connected: usize,

@@ -146,7 +146,7 @@ impl Hub {
             .iter()
             .filter(|kept| !kept.message.topic.starts_with('$'))
             .count();
-        let numbers: [(&str, u64); 24] = [
+        let numbers: [(&str, u64); 25] = [
             ("clients/total", (away + connected) as u64),
             ("clients/connected", connected as u64),
             ("clients/active", connected as u64),
@@ -166,6 +166,7 @@ impl Hub {
             ("publish/bytes/sent", stats.publish_bytes_sent),
             ("bytes/received", stats.bytes_received),
             ("bytes/sent", stats.bytes_sent),
+            ("store/publishers/held", stats.held),
             ("retained messages/count", kept as u64),
             ("subscriptions/count", self.tree.len() as u64),
             ("shared_subscriptions/count", self.shared() as u64),

@@ -12,6 +12,7 @@ use crate::broker::Qos;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A hub and its time.
 struct Bench {
@@ -330,7 +331,8 @@ fn a_reader_that_stalls_holds_publishers_for_a_moment_and_no_longer() {
     let held = loop {
         sent += 1;
         match bench.say(&writer, to("a", &payload, 0, 0)) {
-            Flow::Hold(by) => break by,
+            Flow::Hold(Holder::Reader(by)) => break by,
+            Flow::Hold(Holder::Store) => unreachable!("there is none"),
             _ => assert!(sent < 5_000, "nothing holds it"),
         }
     };
@@ -656,4 +658,55 @@ fn what_no_other_member_can_take_comes_again_with_its_id() {
         bench.hears(&alone)[1..],
         ["PUBLISH a \"one\" q1 id1 dup", "PUBLISH a \"two\" q1 id2"]
     );
+}
+
+#[test]
+fn a_store_that_is_behind_holds_those_who_give_it_more_and_nobody_else() {
+    let mut bench = Bench::new(&Config::default());
+    let behind = Arc::new(AtomicBool::new(false));
+    let sink = Box::new(|_: Vec<_>| 1);
+    let journal = Journal::new(sink, Arc::default(), behind.clone(), Duration::from_secs(5));
+    bench.hub.keep(journal);
+    let keeps = bench.connect(hello("keeps", Version::V311, u32::MAX));
+    bench.subscribe(&keeps, "kept/#", Qos::ExactlyOnce);
+    let passing = bench.connect(hello("passing", Version::V311, 0));
+    bench.subscribe(&passing, "passes", Qos::AtLeastOnce);
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    let all = || {
+        [
+            to("kept/a", "1", 0, 0),
+            to("passes", "1", 1, 1),
+            Packet::Pingreq,
+            to("kept/a", "1", 1, 2),
+            retained("nobody", "1"),
+        ]
+    };
+    for packet in all() {
+        assert_eq!(bench.say(&writer, packet), Flow::On);
+    }
+    behind.store(true, Ordering::Release);
+    let held = Flow::Hold(Holder::Store);
+    let flows = all().map(|packet| bench.say(&writer, packet));
+    assert_eq!(flows, [Flow::On, Flow::On, Flow::On, held, held]);
+    assert_eq!(bench.hub.stats().held, 2);
+    // Its own acknowledgements are read on: they make room.
+    assert_eq!(bench.say(&keeps, Packet::Puback(id(1))), Flow::On);
+
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    assert!(bench.hub.holds(Holder::Store, &waker));
+    bench.hub.written();
+    assert!(!woken.0.load(Ordering::Acquire), "it is still behind");
+    behind.store(false, Ordering::Release);
+    bench.hub.written();
+    assert!(woken.0.load(Ordering::Acquire));
+    assert!(!bench.hub.holds(Holder::Store, &waker));
+}
+
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
 }

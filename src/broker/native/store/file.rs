@@ -136,6 +136,8 @@ pub(super) struct File {
     sqlite: Connection,
     /// What was committed and is not in the file itself yet.
     log: fs::File,
+    #[cfg(test)]
+    slow: Duration,
 }
 
 impl File {
@@ -188,13 +190,20 @@ impl File {
             return Err(FileError::Damaged(word));
         }
         let log = fs::File::open(log_of(path))?;
-        let file = File { sqlite, log };
+        let file = File {
+            sqlite,
+            log,
+            #[cfg(test)]
+            slow: Duration::ZERO,
+        };
         file.checkpoint()?;
         Ok(file)
     }
 
     /// Writes a group: all of it, or, where that fails, nothing.
     pub(super) fn write(&mut self, group: &Group, wall: Wall) -> Result<(), FileError> {
+        #[cfg(test)]
+        std::thread::park_timeout(self.slow);
         // Rolls back when it is dropped.
         let whole = self.sqlite.unchecked_transaction()?;
         if group.anew {
@@ -558,6 +567,12 @@ impl File {
             })?;
         }
         Ok(())
+    }
+
+    /// Each write takes so much longer: for the tests of a slow disk.
+    #[cfg(test)]
+    pub(super) fn slow_down(&mut self, each: Duration) {
+        self.slow = each;
     }
 
     /// How many pages it may have: for the tests of a full disk.

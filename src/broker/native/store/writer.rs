@@ -39,7 +39,7 @@ struct Shared {
     desk: Mutex<Desk>,
     bell: Condvar,
     committed: Arc<AtomicU64>,
-    behind: AtomicBool,
+    behind: Arc<AtomicBool>,
 }
 
 /// What lies ready for the thread.
@@ -87,7 +87,10 @@ impl Shared {
             let wall = Wall::now();
             desk.batches.push_back(Batch { changes, wall, whole });
         }
-        self.behind.store(desk.weight > BEHIND, Ordering::Relaxed);
+        // Who waits is woken by a ticket, and everything has none.
+        if !whole {
+            self.behind.store(desk.weight > BEHIND, Ordering::Release);
+        }
         let ticket = desk.ticket;
         drop(desk);
         self.bell.notify_one();
@@ -154,10 +157,10 @@ impl Store {
         self.shared.committed.clone()
     }
 
-    /// Whether so much waits for the disk that publishers should wait, too.
-    #[cfg(test)]
-    pub(crate) fn behind(&self) -> bool {
-        self.shared.behind.load(Ordering::Relaxed)
+    /// Whether so much waits for the disk that publishers should wait, too. When that changes to no, a ticket is
+    /// committed after it. A disk that takes nothing at all holds nobody: see `Trouble`.
+    pub(crate) fn behind(&self) -> Arc<AtomicBool> {
+        self.shared.behind.clone()
     }
 
     /// Turns true when changes were lost and the disk is well again: whoever knows everything is asked to
@@ -279,7 +282,7 @@ impl Writer {
             desk = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         desk.weight = 0;
-        self.shared.behind.store(false, Ordering::Relaxed);
+        self.shared.behind.store(false, Ordering::Release);
         let batches = std::mem::take(&mut desk.batches);
         (
             batches,

@@ -3,12 +3,21 @@
 use super::*;
 use crate::broker::native::store::folder::Folder;
 use crate::broker::native::store::wall::Wall;
+use std::sync::atomic::Ordering;
 
 /// A store in a file that may have 100 KiB.
 fn small(folder: &Path) -> Store {
     let folder = Folder::lock(folder, false).unwrap();
     let (file, _) = folder.open(Wall::now()).unwrap();
     file.limit(100);
+    Store::start(folder, file, Duration::from_secs(5)).unwrap()
+}
+
+/// A store whose disk takes so long for each commit.
+fn slow(folder: &Path, each: Duration) -> Store {
+    let folder = Folder::lock(folder, false).unwrap();
+    let (mut file, _) = folder.open(Wall::now()).unwrap();
+    file.slow_down(each);
     Store::start(folder, file, Duration::from_secs(5)).unwrap()
 }
 
@@ -98,7 +107,7 @@ async fn it_says_when_it_is_behind_and_drops_what_nobody_could_hold() {
     // Faster than any disk.
     for _ in 0..20_000 {
         ticket = store.commit(big(0..20));
-        behind |= store.behind();
+        behind |= store.behind().load(Ordering::Acquire);
     }
     assert!(behind);
     assert_eq!(ticket, 20_000);
@@ -107,9 +116,33 @@ async fn it_says_when_it_is_behind_and_drops_what_nobody_could_hold() {
         store.replace(vec![retain("all", b"1")]);
     }
     commit(&store, vec![retain("last", b"1")]).await;
-    assert!(!*store.needs_snapshot().borrow() && !store.behind());
+    assert!(!*store.needs_snapshot().borrow() && !store.behind().load(Ordering::Acquire));
     store.close().await;
     let (store, loaded) = open(folder.path());
     assert!(topics(&loaded).contains(&"last"));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_when_it_is_behind_never_has_it_lose_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = slow(folder.path(), Duration::from_millis(20));
+    let behind = store.behind();
+    let mut committed = store.committed();
+    let (mut waited, mut number) = (0, 0);
+    // Much more than can be held, as fast as it can be said.
+    for _ in 0..1_200 {
+        let ticket = store.commit(big(number % 900..number % 900 + 20));
+        number += 20;
+        if behind.load(Ordering::Acquire) {
+            waited += 1;
+            committed.wait_for(|at| *at >= ticket).await.unwrap();
+        }
+    }
+    assert!(waited > 0);
+    assert!(!*store.needs_snapshot().borrow());
+    store.close().await;
+    let (store, loaded) = open(folder.path());
+    assert_eq!(loaded.retained.len(), 900);
     store.close().await;
 }
