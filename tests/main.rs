@@ -14,6 +14,7 @@ mod clients {
     mod own {
         mod access;
         mod mosquitto;
+        mod reasons;
         mod story;
     }
 }

@@ -1,6 +1,7 @@
 """A paho client that a test leads: commands are JSON lines on stdin, events JSON lines on stdout.
 
-Its one argument is a JSON object: host, port, version (3, 4 or 5), id, keepalive, transport, ca, will, clean, expiry.
+Its one argument is a JSON object: host, port, version (3, 4 or 5), id, keepalive, transport, ca, will, clean, expiry,
+problem (whether reason strings are wanted).
 Payloads are hexadecimal digits.
 """
 import json
@@ -42,6 +43,11 @@ def properties_for(wish):
     return properties
 
 
+def why(properties):
+    """The reason string of a packet."""
+    return getattr(properties, "ReasonString", None)
+
+
 def on_log(client, userdata, level, text):
     if "PINGRESP" in text:
         tell("pong")
@@ -72,12 +78,14 @@ client = mqtt.Client(
 client.on_log = on_log
 client.on_message = on_message
 client.on_connect = lambda c, u, flags, reason, props: tell(
-    "connected", reason=str(reason), session=flags.session_present
+    "connected", reason=str(reason), session=flags.session_present, why=why(props)
 )
-client.on_disconnect = lambda c, u, flags, reason, props: tell("disconnected", reason=str(reason))
-client.on_subscribe = lambda c, u, mid, codes, props: tell("subscribed", codes=[code.value for code in codes])
+client.on_disconnect = lambda c, u, flags, reason, props: tell("disconnected", reason=str(reason), why=why(props))
+client.on_subscribe = lambda c, u, mid, codes, props: tell(
+    "subscribed", codes=[code.value for code in codes], why=why(props)
+)
 client.on_unsubscribe = lambda c, u, mid, codes, props: tell("unsubscribed")
-client.on_publish = lambda c, u, mid, reason, props: tell("published", reason=str(reason))
+client.on_publish = lambda c, u, mid, reason, props: tell("published", reason=str(reason), why=why(props))
 if asked["will"]:
     will = asked["will"]
     client.will_set(will["topic"], bytes.fromhex(will["payload"]), will["qos"], will["retain"])
@@ -88,6 +96,8 @@ if version == 5:
     start["clean_start"] = asked["clean"]
     start["properties"] = Properties(PacketTypes.CONNECT)
     start["properties"].SessionExpiryInterval = asked["expiry"]
+    if not asked["problem"]:
+        start["properties"].RequestProblemInformation = 0
 client.connect(asked["host"], asked["port"], asked["keepalive"], **start)
 client.loop_start()
 

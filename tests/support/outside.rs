@@ -78,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) ca: Option<PathBuf>,
     /// Whether the session is kept for a client of this name that comes again, and one that was kept is taken up.
     pub(crate) keeps: bool,
+    /// Whether reasons are wanted in words, too; paho alone can say no.
+    pub(crate) problem: bool,
 }
 
 impl Default for Options {
@@ -89,6 +91,7 @@ impl Default for Options {
             route: Route::Tcp,
             ca: None,
             keeps: false,
+            problem: true,
         }
     }
 }
@@ -141,6 +144,22 @@ impl Outside {
         Some(client)
     }
 
+    /// Connects a client that is not taken in: what it is told.
+    #[track_caller]
+    pub(crate) fn refused(maker: Maker, daemon: &Daemon, name: &str, options: &Options) -> Option<Value> {
+        let mut client = Outside::start(maker, daemon, name, options)?;
+        let connected = client.event("connected");
+        assert_ne!(connected["reason"], "Success", "{maker:?}: {connected}");
+        Some(connected)
+    }
+
+    /// Subscribes, and is told something.
+    #[track_caller]
+    pub(crate) fn try_subscribe(&mut self, filter: &str, qos: u8) -> Value {
+        self.tell(&json!({ "do": "subscribe", "filter": filter, "qos": qos }));
+        self.event("subscribed")
+    }
+
     #[track_caller]
     fn start(maker: Maker, daemon: &Daemon, name: &str, options: &Options) -> Option<Outside> {
         let address = daemon.address_over(options.route, options.version);
@@ -153,6 +172,7 @@ impl Outside {
             "transport": if options.route.is_websocket() { "websockets" } else { "tcp" },
             "ca": options.ca.as_ref().filter(|_| options.route.is_secure()),
             "clean": !options.keeps,
+            "problem": options.problem,
             "expiry": if options.keeps { 300 } else { 0 },
             "will": options.will.map(|(topic, payload, qos, retain)| json!({
                 "topic": topic, "payload": HEXLOWER.encode(payload.as_bytes()), "qos": qos, "retain": retain,

@@ -87,6 +87,9 @@ pub struct Config {
     /// Whether messages are delivered with the subscription's quality of service though published with a lower
     /// one. No by default; the standard wants the lower of both.
     pub upgrade_outgoing_qos: bool,
+    /// Whether MQTT 5 clients are told in words, too, why something is refused or their connection ends, unless they
+    /// have said that they do not want it. No by default: there are clients that compare bytes.
+    pub reason_strings: bool,
     /// How long the session of a client that is away is kept at most. Default: as long as the client asks for,
     /// which for MQTT 3.1.1 without clean session is for ever.
     pub persistent_client_expiration: Option<Span>,
@@ -143,6 +146,7 @@ impl Default for Config {
             retain_available: true,
             check_retain_source: true,
             upgrade_outgoing_qos: false,
+            reason_strings: false,
             persistent_client_expiration: None,
             set_tcp_nodelay: true,
             sys_interval: Span::millis(10_000),

@@ -37,6 +37,8 @@ pub(super) struct Door {
     pub(super) most: Option<usize>,
     /// The longest packet that a client may send.
     pub(super) packet: usize,
+    /// Whether reason strings are sent.
+    pub(super) reasons: bool,
     /// Its name: the address, as it is configured.
     pub(super) listener: ByteString,
 }
@@ -115,19 +117,23 @@ pub(super) async fn welcome(
     };
     let version = connect.version;
     let longest = connect.maximum_packet.map_or(usize::MAX, |most| most as usize);
+    let encoder = match door.reasons && connect.problem_information {
+        true => Encoder::with_reasons(version, longest),
+        false => Encoder::new(version),
+    };
     if full() {
         let (code, why) = (reason::SERVER_BUSY, "there are as many clients as are allowed");
-        refuse(&mut stream, version, Refusal { code, why }, longest).await;
+        refuse(&mut stream, &encoder, Refusal { code, why }, longest).await;
         return Err(Ended::Told(why));
     }
     let user = match authenticate(&connect, peer, certificate, door, &shared.access()).await {
         Ok(user) => user,
         Err(refusal) => {
-            refuse(&mut stream, version, refusal, longest).await;
+            refuse(&mut stream, &encoder, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
-    let outlet = Arc::new(Outlet::new(Encoder::new(version)));
+    let outlet = Arc::new(Outlet::new(encoder));
     let arrival = Arrival {
         connect,
         user,
@@ -144,7 +150,7 @@ pub(super) async fn welcome(
     let seated = match arrived {
         Ok(seated) => seated,
         Err(refusal) => {
-            refuse(&mut stream, version, refusal, longest).await;
+            refuse(&mut stream, &outlet.encoder, refusal, longest).await;
             return Err(Ended::Told(refusal.why));
         }
     };
@@ -212,15 +218,16 @@ async fn authenticate(
     }
 }
 
-async fn refuse(stream: &mut Stream, version: Version, refusal: Refusal, longest: usize) {
+async fn refuse(stream: &mut Stream, encoder: &Encoder, refusal: Refusal, longest: usize) {
     let mut out = BytesMut::new();
     let ack = Connack {
         code: refusal.code,
+        why: Some(refusal.why),
         retain_available: true,
         maximum_qos: crate::broker::Qos::ExactlyOnce,
         ..Connack::default()
     };
-    Encoder::new(version).connack(&ack, &mut out);
+    encoder.connack(&ack, &mut out);
     // MQTT-3.1.2-24.
     if out.len() > longest {
         out.clear();
@@ -241,7 +248,7 @@ async fn refuse_unread(stream: &mut Stream, version: Option<Version>, fault: Fau
         (_, reason::UNSUPPORTED_VERSION | reason::CLIENT_ID_NOT_VALID) => version.unwrap_or(Version::V311),
         _ => return,
     };
-    refuse(stream, version, refusal, usize::MAX).await;
+    refuse(stream, &Encoder::new(version), refusal, usize::MAX).await;
 }
 
 /// Writes what is left, and closes; not for longer than is bearable.

@@ -115,6 +115,7 @@ fn door(config: &Config, name: &str, listener: &Listener) -> Door {
         within: config.connect_timeout.0,
         most: listener.max_connections,
         packet: config.longest_packet(),
+        reasons: config.reason_strings,
     }
 }
 
@@ -160,7 +161,8 @@ impl Listeners {
         sockets: Vec<(String, Listener, Socket)>,
         shared: &Arc<Shared>,
     ) -> Listeners {
-        let open = |(name, listener, socket): (String, _, _)| Open::new(config, &name, listener, socket, shared);
+        let open =
+            |(name, listener, socket): (String, _, _)| Open::new(config, &name, listener, socket, shared);
         Listeners {
             open: sockets.into_iter().map(open).collect(),
         }

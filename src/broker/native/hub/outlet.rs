@@ -54,7 +54,7 @@ impl Outlet {
         if state.end.is_none() {
             state.end = Some(end);
             if !mute {
-                self.encoder.disconnect(end.code, &mut state.out);
+                self.encoder.disconnect(end.code, end.why, &mut state.out);
             }
         }
         state.wake();

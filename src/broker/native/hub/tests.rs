@@ -41,6 +41,7 @@ fn hello(client: &str, version: Version, expiry: u32) -> Connect {
         receive_maximum: u16::MAX,
         maximum_packet: None,
         alias_maximum: 0,
+        problem_information: true,
         auth_method: None,
         user: None,
         password: None,

@@ -16,6 +16,8 @@ use tokio_util::codec::Encoder as _;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     version: Version,
+    /// The longest packet with a reason string in it; none: they are not sent.
+    reasons: Option<usize>,
 }
 
 /// How a message goes to one receiver.
@@ -58,7 +60,14 @@ impl Scratch {
 
 impl Encoder {
     pub(crate) fn new(version: Version) -> Encoder {
-        Encoder { version }
+        let reasons = None;
+        Encoder { version, reasons }
+    }
+
+    /// One that says why, too, in packets of at most this length (MQTT-3.2.2-19 and its like).
+    pub(crate) fn with_reasons(version: Version, longest: usize) -> Encoder {
+        let reasons = Some(longest).filter(|_| version.is_five());
+        Encoder { version, reasons }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -73,6 +82,13 @@ impl Encoder {
     fn five(&self, packet: v5::Packet, out: &mut BytesMut) {
         // Fails beyond 256 MiB alone, which no message here has.
         let _ = v5::Codec::new(0, 0).encode(packet, out);
+    }
+
+    /// The reason string for a code, if there is to be one in a packet that is `length` long without it.
+    fn reason(&self, code: u8, why: Option<&'static str>, length: usize) -> Option<&'static str> {
+        let longest = self.reasons.filter(|_| code >= reason::UNSPECIFIED)?;
+        // The property's name, its length, and a byte more for each of two lengths that may grow by it.
+        why.filter(|why| length + 3 + why.len() + 2 <= longest)
     }
 
     /// Nothing for an older client where its version has no code that says why it is refused.
@@ -92,12 +108,16 @@ impl Encoder {
         }
         let mut properties = BytesMut::new();
         connack_properties(ack, &mut properties);
+        if let Some(why) = self.reason(ack.code, ack.why, 5 + properties.len()) {
+            put_reason(why, &mut properties);
+        }
+        let length = u32::try_from(properties.len()).unwrap_or(u32::MAX);
+        let body = 2 + variable_length(length) + properties.len();
         out.put_u8(0x20);
-        // A hundred bytes at most: one for each length.
-        out.put_u8(u8::try_from(3 + properties.len()).unwrap_or(3));
+        put_variable(u32::try_from(body).unwrap_or(u32::MAX), out);
         out.put_u8(ack.session_present.into());
         out.put_u8(ack.code);
-        out.put_u8(u8::try_from(properties.len()).unwrap_or(0));
+        put_variable(length, out);
         out.put_slice(&properties);
     }
 
@@ -138,6 +158,33 @@ impl Encoder {
         // The codec always writes the length of the properties, and knows fewer codes than there are.
         out[start + 4] = code;
         shorten(out, start, if code == reason::SUCCESS { 2 } else { 3 });
+        self.append_reason(code, reason::text(code), start, out);
+    }
+
+    /// Puts a reason string behind a packet that has no properties, and not even their length.
+    fn append_reason(&self, code: u8, why: Option<&'static str>, start: usize, out: &mut BytesMut) {
+        let Some(why) = self.reason(code, why, out.len() - start + 1) else {
+            return;
+        };
+        let mut properties = BytesMut::new();
+        put_reason(why, &mut properties);
+        // None of the texts is so long that a length would need two bytes.
+        if let (Ok(length), Ok(body)) = (
+            u8::try_from(properties.len()),
+            u8::try_from(out.len() - start - 1 + properties.len()),
+        ) && body < 0x80
+        {
+            out[start + 1] = body;
+            out.put_u8(length);
+            out.put_slice(&properties);
+        }
+    }
+
+    /// The reason string of an acknowledgement of several filters: that of the first that was refused.
+    fn reason_of(&self, codes: &[u8]) -> Option<ByteString> {
+        let refused = codes.iter().find(|code| **code >= reason::UNSPECIFIED)?;
+        let why = self.reason(*refused, reason::text(*refused), 8 + codes.len())?;
+        Some(ByteString::from_static(why))
     }
 
     pub(crate) fn suback(&self, packet_id: NonZeroU16, codes: &[u8], out: &mut BytesMut) {
@@ -159,7 +206,7 @@ impl Encoder {
         let ack = v5::SubscribeAck {
             packet_id,
             properties: Vec::new(),
-            reason_string: None,
+            reason_string: self.reason_of(codes),
             status: status.collect(),
         };
         self.five(v5::Packet::SubscribeAck(ack), out);
@@ -177,7 +224,7 @@ impl Encoder {
         let ack = v5::UnsubscribeAck {
             packet_id,
             properties: Vec::new(),
-            reason_string: None,
+            reason_string: self.reason_of(codes),
             status: status.collect(),
         };
         self.five(v5::Packet::UnsubscribeAck(ack), out);
@@ -192,16 +239,17 @@ impl Encoder {
     }
 
     /// Only MQTT 5 has it: an older client's connection just ends.
-    pub(crate) fn disconnect(&self, code: u8, out: &mut BytesMut) {
+    pub(crate) fn disconnect(&self, code: u8, why: &'static str, out: &mut BytesMut) {
         if !self.version.is_five() {
             return;
         }
-        let code = code
+        let known = code
             .try_into()
             .unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
         let start = out.len();
-        self.five(v5::Packet::Disconnect(v5::Disconnect::new(code)), out);
+        self.five(v5::Packet::Disconnect(v5::Disconnect::new(known)), out);
         shorten(out, start, 1);
+        self.append_reason(code, Some(why), start, out);
     }
 
     /// Appends a PUBLISH, and says how long it is.
@@ -269,6 +317,12 @@ impl Encoder {
 fn shorten(out: &mut BytesMut, start: usize, body: u8) {
     out.truncate(start + 2 + usize::from(body));
     out[start + 1] = body;
+}
+
+fn put_reason(why: &str, out: &mut BytesMut) {
+    out.put_u8(0x1f);
+    out.put_u16(u16::try_from(why.len()).unwrap_or(0));
+    out.put_slice(why.as_bytes());
 }
 
 /// The properties of a CONNACK. Written here, and not by the codec, for their order: it is mosquitto's, and there are

@@ -89,6 +89,8 @@ pub(crate) struct Connect {
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet: Option<u32>,
     pub(crate) alias_maximum: u16,
+    /// Whether it wants reason strings (MQTT 5 section 3.1.2.11.7).
+    pub(crate) problem_information: bool,
     pub(crate) auth_method: Option<ByteString>,
     pub(crate) user: Option<ByteString>,
     pub(crate) password: Option<Bytes>,
@@ -189,12 +191,26 @@ pub(crate) mod reason {
     pub(crate) const ADMINISTRATIVE_ACTION: u8 = 0x98;
     pub(crate) const RETAIN_NOT_SUPPORTED: u8 = 0x9a;
     pub(crate) const QOS_NOT_SUPPORTED: u8 = 0x9b;
+
+    /// What a code means in an acknowledgement, for a person.
+    pub(super) fn text(code: u8) -> Option<&'static str> {
+        Some(match code {
+            NOT_AUTHORIZED => "not allowed for this client",
+            PACKET_TOO_LARGE => "the message is larger than is allowed",
+            TOPIC_FILTER_INVALID => "not the filter of a shared subscription",
+            QUOTA_EXCEEDED => "as many subscriptions as are allowed",
+            PACKET_ID_NOT_FOUND => "nothing is on its way with this packet id",
+            _ => return None,
+        })
+    }
 }
 
 /// The answer to a CONNECT (MQTT 5 section 3.2).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connack {
     pub(crate) code: u8,
+    /// Why a client is not taken in, for a person.
+    pub(crate) why: Option<&'static str>,
     pub(crate) session_present: bool,
     pub(crate) assigned_client: Option<ByteString>,
     pub(crate) server_keep_alive: Option<u16>,

@@ -1,10 +1,12 @@
 //! Packets as a client reads them, in words; and what a decoder must refuse.
 
-use super::{Decoder, Packet, Version, reason};
+use super::{Ack, Connack, Decoder, Encoder, Packet, Version, reason};
+use crate::broker::Qos;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rmqtt_codec::types::Publish;
 use rmqtt_codec::{v3, v5};
+use std::num::NonZeroU16;
 use tokio_util::codec::Decoder as _;
 
 fn publish(publish: &Publish) -> String {
@@ -160,4 +162,65 @@ fn the_first_packet_is_no_longer_than_a_connect_can_be() {
     let mut bytes = BytesMut::from(&b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a\x30\x81\x80\x28"[..]);
     assert!(matches!(decoder.next(&mut bytes), Ok(Some(Packet::Connect(_)))));
     assert_eq!(decoder.next(&mut bytes), Ok(None));
+}
+
+/// What an encoder writes.
+fn written(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out.to_vec()
+}
+
+#[test]
+fn reason_strings_are_written_where_they_fit_and_nothing_else_changes() {
+    let id = NonZeroU16::MIN;
+    let plain = Encoder::new(Version::V5);
+    let text = "not allowed for this client";
+    let ack = Connack {
+        code: reason::NOT_AUTHORIZED,
+        why: Some(text),
+        retain_available: true,
+        maximum_qos: Qos::ExactlyOnce,
+        ..Connack::default()
+    };
+    let all = |encoder: &Encoder| {
+        [
+            written(|out| encoder.connack(&ack, out)),
+            written(|out| encoder.ack(Ack::Puback, id, reason::NOT_AUTHORIZED, out)),
+            written(|out| encoder.ack(Ack::Pubrec, id, reason::NOT_AUTHORIZED, out)),
+            written(|out| encoder.suback(id, &[0, reason::NOT_AUTHORIZED, reason::QUOTA_EXCEEDED], out)),
+            written(|out| encoder.unsuback(id, &[reason::NOT_AUTHORIZED], out)),
+            written(|out| encoder.disconnect(reason::NOT_AUTHORIZED, text, out)),
+        ]
+    };
+    let without = all(&plain);
+    assert_eq!(without[0], [0x20, 3, 0, 0x87, 0]);
+    assert_eq!(without[1], [0x40, 3, 0, 1, 0x87]);
+    assert_eq!(without[5], [0xe0, 1, 0x87]);
+    let with = all(&Encoder::with_reasons(Version::V5, usize::MAX));
+    for (with, without) in with.iter().zip(&without) {
+        assert!(
+            with.windows(text.len()).any(|part| part == text.as_bytes()),
+            "{with:x?}"
+        );
+        // Whatever the bound is, it is kept to, and the string is there or it is not.
+        for most in 0..with.len() + 4 {
+            let bounded = all(&Encoder::with_reasons(Version::V5, most));
+            let which = bounded.iter().find(|bounded| bounded[0] == with[0]).unwrap();
+            assert!(
+                which == without || which == with && with.len() <= most,
+                "{most}: {which:x?}"
+            );
+        }
+        let mut bytes = BytesMut::from(&with[..]);
+        assert_eq!(read(Version::V5, &mut bytes).len(), 1);
+        assert!(bytes.is_empty(), "it is as long as it says");
+    }
+    assert_eq!(
+        all(&Encoder::with_reasons(Version::V311, usize::MAX)),
+        all(&Encoder::new(Version::V311))
+    );
+    let good = [&plain, &Encoder::with_reasons(Version::V5, usize::MAX)]
+        .map(|encoder| written(|out| encoder.ack(Ack::Puback, id, reason::NO_MATCHING_SUBSCRIBERS, out)));
+    assert_eq!(good[0], good[1], "what is no error has no reason");
 }
