@@ -1,0 +1,222 @@
+//! What waits for a client: sent again when it is back, and sent as far as there is room.
+
+use super::super::wire::{Ack, reason};
+use super::deliver::{PATIENCE, PRESSING};
+use super::send::{Line, Manner};
+use super::session::{Cursor, Flight, Waiting};
+use super::{Hub, Key, Timer};
+use crate::broker::Qos;
+use std::time::Instant;
+
+impl Hub {
+    /// Fills a connection's outlet with what waits for it.
+    pub(crate) fn refill(&mut self, seat: super::Seat, now: Instant) {
+        if self.sits(seat) {
+            self.pump(seat.key, now);
+        }
+    }
+
+    /// Sends what waits as far as there is room: first retained messages that a subscription asked for.
+    pub(super) fn pump(&mut self, key: Key, now: Instant) {
+        while self.pump_cursor(key, now) {}
+        while self.pump_queue(key, now) {}
+        let session = &mut self.sessions[key];
+        let waits = !session.queue.is_empty() || !session.cursors.is_empty();
+        if let Some(connection) = session.connection() {
+            let mut state = connection.outlet.lock();
+            // What waits for an acknowledgement is sent when that comes.
+            state.more = waits && !state.has_room();
+            if !state.is_empty() {
+                state.wake();
+            }
+        }
+        if !waits && let Some(count) = session.drops.good() {
+            let client = session.client.escape_debug();
+            tracing::info!(event = "client-caught-up", client = %client, count, "the client's queue is empty again");
+        }
+        let low = if self.settings.max_queued == 0 {
+            PRESSING.0
+        } else {
+            self.settings.max_queued
+        } / 4;
+        let low_bytes = if self.settings.max_queued_bytes == 0 {
+            PRESSING.1
+        } else {
+            self.settings.max_queued_bytes
+        } / 4;
+        if session.queue.len() <= low
+            && session.queue.bytes() <= low_bytes
+            && let Some(since) = session.pressure.since.take()
+        {
+            session.pressure.slow = false;
+            session.pressure.release();
+            self.timers.remove(&(since + PATIENCE, Timer::Patience(key)));
+        }
+    }
+
+    /// Sends the next retained message of a subscription; false when there is no room, or none.
+    fn pump_cursor(&mut self, key: Key, now: Instant) -> bool {
+        let session = &mut self.sessions[key];
+        let Some(cursor) = session.cursors.front() else {
+            return false;
+        };
+        let Some(connection) = session.connection() else {
+            return false;
+        };
+        if session.flights.len() >= connection.window || !connection.outlet.lock().has_room() {
+            return false;
+        }
+        let Cursor {
+            filter,
+            options,
+            after,
+        } = cursor;
+        let (filter, options, after) = (filter.clone(), *options, after.clone());
+        let Some(kept) = self.retained.next(&filter, after.as_ref(), now).cloned() else {
+            session.cursors.pop_front();
+            return true;
+        };
+        if let Some(cursor) = session.cursors.front_mut() {
+            cursor.after = Some(kept.message.topic.clone());
+        }
+        let session = &self.sessions[key];
+        let allowed = session
+            .grants
+            .may_receive(session.below_mount(&kept.message.topic));
+        if !allowed || !self.source_may_still(&kept) {
+            return true;
+        }
+        let qos = if self.settings.upgrade {
+            options.qos
+        } else {
+            options.qos.min(kept.message.qos)
+        };
+        let ids = options.id;
+        let manner = Manner {
+            qos,
+            retain: true,
+            ids: ids.as_slice(),
+            share: None,
+        };
+        let seq = self.sessions[key].seq();
+        let waiting = Waiting::new(kept.message, manner, seq, None);
+        if let (Some(journal), true) = (
+            &mut self.journal,
+            self.sessions[key].stored && qos != Qos::AtMostOnce,
+        ) {
+            journal.queue(&self.sessions[key].client, &waiting);
+        }
+        self.transmit(key, waiting, now)
+    }
+
+    /// Sends the next message that may be sent; false when there is no room, or none.
+    fn pump_queue(&mut self, key: Key, now: Instant) -> bool {
+        let session = &mut self.sessions[key];
+        let Some(connection) = session.connection() else {
+            return false;
+        };
+        if !connection.outlet.lock().has_room() {
+            return false;
+        }
+        let blocked = session.flights.len() >= connection.window;
+        let next = match session.queue.front().map(|waiting| waiting.qos) {
+            None => return false,
+            Some(Qos::AtMostOnce) => session.queue.pop(),
+            Some(_) if blocked => session.queue.pop_zero(),
+            Some(_) => session.queue.pop(),
+        };
+        let Some(waiting) = next else {
+            return false;
+        };
+        // Its rights may have changed while it waited.
+        let session = &self.sessions[key];
+        let refused = !session
+            .grants
+            .may_receive(session.below_mount(&waiting.message.topic));
+        // MQTT-4.3.3-7: what was on its way once does not grow too old.
+        let begun = waiting.id.is_some_and(|id| session.again.contains(&id));
+        let old = waiting.message.expires.is_some_and(|expires| expires <= now);
+        if refused || old && !begun {
+            self.sessions[key].frees_id(waiting.id);
+            self.record_done(key, waiting.seq);
+            return true;
+        }
+        self.transmit(key, waiting, now)
+    }
+
+    /// A client is back: what was on its way is sent again, as MQTT-4.4.0-1 says, then what has waited.
+    pub(super) fn resume(&mut self, key: Key, now: Instant) {
+        let Hub {
+            sessions,
+            scratch,
+            stats,
+            ..
+        } = self;
+        let session = &mut sessions[key];
+        let window = session.connection().map_or(0, |connection| connection.window);
+        // It may take fewer now than before.
+        while session.flights.len() > window {
+            match session.flights.pop_back() {
+                Some(flight) if flight.released => {
+                    session.flights.push_back(flight);
+                    break;
+                }
+                Some(Flight {
+                    waiting: Some(waiting),
+                    ..
+                }) => {
+                    session.again.extend(waiting.id);
+                    session.queue.push_front(waiting);
+                }
+                _ => {}
+            }
+        }
+        let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
+        let flights = std::mem::take(&mut session.flights);
+        let mut kept = std::collections::VecDeque::with_capacity(flights.len());
+        let mut gone = Vec::new();
+        if let Some(connection) = session.connection_mut() {
+            let outlet = connection.outlet.clone();
+            let mut state = outlet.lock();
+            for flight in flights {
+                if flight.released {
+                    outlet
+                        .encoder
+                        .ack(Ack::Pubrel, flight.id, reason::SUCCESS, &mut state.out);
+                    kept.push_back(flight);
+                    continue;
+                }
+                let Some(waiting) = &flight.waiting else {
+                    continue;
+                };
+                scratch.begin();
+                let mut line = Line {
+                    outlet: &outlet,
+                    state: &mut state,
+                    scratch,
+                    stats,
+                };
+                let manner = waiting.manner();
+                if line.send(
+                    connection,
+                    &waiting.message,
+                    manner,
+                    Some(flight.id),
+                    true,
+                    skip,
+                    now,
+                ) {
+                    kept.push_back(flight);
+                } else {
+                    gone.push(flight.id);
+                }
+            }
+        }
+        let session = &mut self.sessions[key];
+        session.flights = kept;
+        for id in gone {
+            session.frees_id(Some(id));
+        }
+        self.pump(key, now);
+    }
+}
