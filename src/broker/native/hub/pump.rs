@@ -2,7 +2,7 @@
 
 use super::super::wire::{Ack, reason};
 use super::deliver::{PATIENCE, PRESSING};
-use super::send::{Line, Manner};
+use super::send::{Letter, Manner};
 use super::session::{Cursor, Flight, Waiting};
 use super::{Hub, Key, Timer};
 use crate::broker::Qos;
@@ -146,13 +146,7 @@ impl Hub {
 
     /// A client is back: what was on its way is sent again, as MQTT-4.4.0-1 says, then what has waited.
     pub(super) fn resume(&mut self, key: Key, now: Instant) {
-        let Hub {
-            sessions,
-            scratch,
-            stats,
-            ..
-        } = self;
-        let session = &mut sessions[key];
+        let session = &mut self.sessions[key];
         let window = session.connection().map_or(0, |connection| connection.window);
         // It may take fewer now than before.
         while session.flights.len() > window {
@@ -171,51 +165,27 @@ impl Hub {
                 _ => {}
             }
         }
-        let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
         let flights = std::mem::take(&mut session.flights);
-        let mut kept = std::collections::VecDeque::with_capacity(flights.len());
-        let mut gone = Vec::new();
-        if let Some(connection) = session.connection_mut() {
-            let outlet = connection.outlet.clone();
+        let Some(connection) = session.connection() else {
+            session.flights = flights;
+            return;
+        };
+        let outlet = connection.outlet.clone();
+        for flight in flights {
             let mut state = outlet.lock();
-            for flight in flights {
-                if flight.released {
-                    outlet
-                        .encoder
-                        .ack(Ack::Pubrel, flight.id, reason::SUCCESS, &mut state.out);
-                    kept.push_back(flight);
-                    continue;
-                }
-                let Some(waiting) = &flight.waiting else {
-                    continue;
+            if flight.released {
+                let out = &mut state.out;
+                outlet.encoder.ack(Ack::Pubrel, flight.id, reason::SUCCESS, out);
+                self.sessions[key].flights.push_back(flight);
+            } else if let Some(waiting) = &flight.waiting {
+                let letter = Letter {
+                    id: Some(flight.id),
+                    ..waiting.letter(true)
                 };
-                scratch.begin();
-                let mut line = Line {
-                    outlet: &outlet,
-                    state: &mut state,
-                    scratch,
-                    stats,
-                };
-                let manner = waiting.manner();
-                if line.send(
-                    connection,
-                    &waiting.message,
-                    manner,
-                    Some(flight.id),
-                    true,
-                    skip,
-                    now,
-                ) {
-                    kept.push_back(flight);
-                } else {
-                    gone.push(flight.id);
-                }
+                self.scratch.begin();
+                let sent = self.write(key, letter, &outlet, &mut state, now);
+                self.under_way(key, flight, sent);
             }
-        }
-        let session = &mut self.sessions[key];
-        session.flights = kept;
-        for id in gone {
-            session.frees_id(Some(id));
         }
         self.pump(key, now);
     }

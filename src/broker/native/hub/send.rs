@@ -1,11 +1,11 @@
 //! A message into a connection's outlet, with its packet id, and remembered until it is acknowledged.
 
 use super::super::message::Message;
-use super::super::wire::{Delivery, Scratch};
+use super::super::wire::Delivery;
 use super::outlet::{self, Outlet};
 use super::publish::Publication;
 use super::session::{Connection, Flight, Session, Share, Waiting};
-use super::{Hub, Journal, Key, Stats};
+use super::{Hub, Journal, Key};
 use crate::broker::Qos;
 use bytestring::ByteString;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -21,6 +21,17 @@ pub(super) struct Manner<'a> {
     pub(super) share: Option<&'a Arc<Share>>,
 }
 
+/// One message for one receiver.
+#[derive(Clone, Copy)]
+pub(super) struct Letter<'a> {
+    pub(super) message: &'a Message,
+    pub(super) manner: Manner<'a>,
+    /// With QoS 1 and 2.
+    pub(super) id: Option<NonZeroU16>,
+    /// Whether it was sent before.
+    pub(super) dup: bool,
+}
+
 impl Hub {
     /// Sends a message if nothing has to wait before it and there is room.
     pub(super) fn send_now(
@@ -30,15 +41,7 @@ impl Hub {
         manner: Manner<'_>,
         now: Instant,
     ) -> bool {
-        let Hub {
-            sessions,
-            scratch,
-            stats,
-            journal,
-            gated,
-            ..
-        } = self;
-        let session = &mut sessions[key];
+        let session = &mut self.sessions[key];
         let zero = manner.qos == Qos::AtMostOnce;
         let waits = if zero {
             session.queue.zeros() > 0
@@ -63,119 +66,129 @@ impl Hub {
         if !zero && id.is_none() {
             return false;
         }
-        let waiting = id.map(|id| {
+        let flight = id.map(|id| {
             let again = session.expiry != 0 || manner.share.is_some();
             let seq = session.seq();
-            (
+            Flight {
+                id,
+                released: false,
+                qos: manner.qos,
                 seq,
-                again.then(|| Waiting::new(publication.share(), manner, seq, Some(id))),
-            )
-        });
-        if let (Some(id), Some((_, Some(waiting)))) = (id, &waiting) {
-            record_flight(journal, session, waiting, id);
-        }
-        let mut line = Line {
-            outlet: &outlet,
-            state: &mut state,
-            scratch,
-            stats,
-        };
-        // A message that waits for the store to know of it, as QoS 2 must, marks its place.
-        if manner.qos == Qos::ExactlyOnce
-            && let Some(ticket) = journal.as_ref().and_then(Journal::due)
-        {
-            line.state.mark(ticket);
-            gated.push(key);
-        }
-        let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
-        let Some(connection) = session.connection_mut() else {
-            return false;
-        };
-        let sent = line.send(connection, &publication.message, manner, id, false, skip, now);
-        if let (Some(id), Some((seq, waiting))) = (id, waiting) {
-            if sent {
-                session.flights.push_back(Flight {
-                    id,
-                    released: false,
-                    qos: manner.qos,
-                    seq,
-                    waiting,
-                });
-            } else {
-                session.frees_id(Some(id));
-                journal_done(journal, session, seq);
+                waiting: again.then(|| Waiting::new(publication.share(), manner, seq, Some(id))),
             }
+        });
+        if let Some(waiting) = flight.as_ref().and_then(|flight| flight.waiting.as_ref()) {
+            record_flight(&mut self.journal, session, waiting);
+        }
+        let letter = Letter {
+            message: &publication.message,
+            manner,
+            id,
+            dup: false,
+        };
+        let sent = self.write(key, letter, &outlet, &mut state, now);
+        if let Some(flight) = flight {
+            self.under_way(key, flight, sent);
         }
         state.wake();
         true
     }
 
-    /// Sends a message for which there is room; false where it must wait for a packet id.
+    /// Sends a message that has waited, and for which there is room; false where it must wait for a packet id.
     pub(super) fn transmit(&mut self, key: Key, mut waiting: Waiting, now: Instant) -> bool {
-        let Hub {
-            sessions,
-            scratch,
-            stats,
-            journal,
-            gated,
-            ..
-        } = self;
-        let session = &mut sessions[key];
-        let zero = waiting.qos == Qos::AtMostOnce;
-        let id = if zero {
-            None
-        } else {
-            waiting.id.or_else(|| session.free_id())
-        };
-        if !zero && id.is_none() {
-            // A later acknowledgement frees one.
-            session.queue.push_front(waiting);
-            return false;
+        let session = &mut self.sessions[key];
+        if waiting.qos != Qos::AtMostOnce {
+            waiting.id = waiting.id.or_else(|| session.free_id());
+            if waiting.id.is_none() {
+                // A later acknowledgement frees one.
+                session.queue.push_front(waiting);
+                return false;
+            }
         }
-        waiting.id = id;
-        if let (Some(id), Some(journal), true) = (id, journal.as_mut(), session.stored) {
+        let id = waiting.id;
+        if let (Some(id), Some(journal), true) = (id, &mut self.journal, session.stored) {
             journal.sent(&session.client, waiting.seq, id, false);
         }
-        let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
         let dup = id.is_some_and(|id| session.again.remove(&id));
-        let Some(connection) = session.connection_mut() else {
+        let Some(connection) = session.connection() else {
             return false;
         };
         let outlet = connection.outlet.clone();
-        let mut state = outlet.lock();
-        if waiting.qos == Qos::ExactlyOnce
-            && let Some(ticket) = journal.as_ref().and_then(Journal::due)
-        {
-            state.mark(ticket);
-            gated.push(key);
-        }
-        scratch.begin();
-        let mut line = Line {
-            outlet: &outlet,
-            state: &mut state,
-            scratch,
-            stats,
-        };
-        let manner = waiting.manner();
-        let sent = line.send(connection, &waiting.message, manner, id, dup, skip, now);
-        drop(state);
-        let Some(id) = id else {
-            return true;
-        };
-        if sent {
-            let again = session.expiry != 0 || waiting.share.is_some();
-            session.flights.push_back(Flight {
+        self.scratch.begin();
+        let sent = self.write(key, waiting.letter(dup), &outlet, &mut outlet.lock(), now);
+        if let Some(id) = id {
+            let again = self.sessions[key].expiry != 0 || waiting.share.is_some();
+            let flight = Flight {
                 id,
                 released: false,
                 qos: waiting.qos,
                 seq: waiting.seq,
                 waiting: again.then_some(waiting),
-            });
-        } else {
-            session.frees_id(Some(id));
-            journal_done(journal, session, waiting.seq);
+            };
+            self.under_way(key, flight, sent);
         }
         true
+    }
+
+    /// Puts a message into a connection's outlet; false if it is longer than the client takes.
+    pub(super) fn write(
+        &mut self,
+        key: Key,
+        letter: Letter<'_>,
+        outlet: &Outlet,
+        state: &mut outlet::State,
+        now: Instant,
+    ) -> bool {
+        // A message that waits for the store to know of it, as QoS 2 must, marks its place.
+        if letter.manner.qos == Qos::ExactlyOnce
+            && let Some(ticket) = self.journal.as_ref().and_then(Journal::due)
+        {
+            state.mark(ticket);
+            self.gated.push(key);
+        }
+        let session = &mut self.sessions[key];
+        let skip = session.mount.as_ref().map_or(0, |mount| mount.len());
+        let Some(connection) = session.connection_mut() else {
+            return false;
+        };
+        let start = state.out.len();
+        let alias = alias(connection, &letter.message.topic);
+        let delivery = Delivery {
+            qos: letter.manner.qos,
+            retain: letter.manner.retain,
+            dup: letter.dup,
+            id: letter.id,
+            ids: letter.manner.ids,
+            alias,
+            skip,
+        };
+        let scratch = &mut self.scratch;
+        let length = outlet
+            .encoder
+            .publish(letter.message, delivery, now, scratch, &mut state.out);
+        if length > connection.longest {
+            state.out.truncate(start);
+            if let Some((_, false)) = alias {
+                connection.aliases_out.remove(&letter.message.topic);
+            }
+            self.stats.dropped += 1;
+            return false;
+        }
+        self.stats.messages_sent += 1;
+        self.stats.publishes_sent += 1;
+        self.stats.publish_bytes_sent += letter.message.payload.len() as u64;
+        true
+    }
+
+    /// Remembers what was sent until it is acknowledged; what could not be is done with.
+    pub(super) fn under_way(&mut self, key: Key, flight: Flight, sent: bool) {
+        let session = &mut self.sessions[key];
+        if sent {
+            session.flights.push_back(flight);
+        } else {
+            session.frees_id(Some(flight.id));
+            journal_done(&mut self.journal, session, flight.seq);
+        }
     }
 }
 
@@ -197,64 +210,19 @@ impl Waiting {
         }
     }
 
-    pub(super) fn manner(&self) -> Manner<'_> {
-        Manner {
+    pub(super) fn letter(&self, dup: bool) -> Letter<'_> {
+        let manner = Manner {
             qos: self.qos,
             retain: self.retain,
             ids: &self.ids,
             share: self.share.as_ref(),
-        }
-    }
-}
-
-/// Where a message is written.
-pub(super) struct Line<'a> {
-    pub(super) outlet: &'a Outlet,
-    pub(super) state: &'a mut outlet::State,
-    pub(super) scratch: &'a mut Scratch,
-    pub(super) stats: &'a mut Stats,
-}
-
-impl Line<'_> {
-    /// Writes a PUBLISH; false if it is longer than the client takes, and was not written.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the one packet")]
-    pub(super) fn send(
-        &mut self,
-        connection: &mut Connection,
-        message: &Message,
-        manner: Manner<'_>,
-        id: Option<NonZeroU16>,
-        dup: bool,
-        skip: usize,
-        now: Instant,
-    ) -> bool {
-        let start = self.state.out.len();
-        let alias = alias(connection, &message.topic);
-        let delivery = Delivery {
-            qos: manner.qos,
-            retain: manner.retain,
-            dup,
-            id,
-            ids: manner.ids,
-            alias,
-            skip,
         };
-        let length = self
-            .outlet
-            .encoder
-            .publish(message, delivery, now, self.scratch, &mut self.state.out);
-        if length > connection.longest {
-            self.state.out.truncate(start);
-            if let Some((_, false)) = alias {
-                connection.aliases_out.remove(&message.topic);
-            }
-            self.stats.dropped += 1;
-            return false;
+        Letter {
+            message: &self.message,
+            manner,
+            id: self.id,
+            dup,
         }
-        self.stats.messages_sent += 1;
-        self.stats.publishes_sent += 1;
-        self.stats.publish_bytes_sent += message.payload.len() as u64;
-        true
     }
 }
 
@@ -273,8 +241,8 @@ fn alias(connection: &mut Connection, topic: &ByteString) -> Option<(NonZeroU16,
     Some((alias, false))
 }
 
-fn record_flight(journal: &mut Option<Journal>, session: &Session, waiting: &Waiting, id: NonZeroU16) {
-    if let (Some(journal), true) = (journal, session.stored) {
+fn record_flight(journal: &mut Option<Journal>, session: &Session, waiting: &Waiting) {
+    if let (Some(journal), Some(id), true) = (journal, waiting.id, session.stored) {
         journal.queue(&session.client, waiting);
         journal.sent(&session.client, waiting.seq, id, false);
     }
