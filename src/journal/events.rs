@@ -3,7 +3,7 @@
 //! `systemd/mqttyd.catalog`, which the tests compare with this table.
 
 /// Name and id, by name.
-const EVENTS: [(&str, &str); 47] = [
+const EVENTS: [(&str, &str); 49] = [
     ("client-caught-up", "95ef4a3fe23e54afa36546105fac73e0"),
     ("client-connected", "7aa57d5d3db958c788c6218a1e44b6e2"),
     ("client-gone", "ef42aa4e04e35f0fbbceab271e9f47b1"),
@@ -29,9 +29,11 @@ const EVENTS: [(&str, &str); 47] = [
     ("listening", "334acd46dcc3594fb2d2411864508f8c"),
     ("login-failed", "e2b841fd4a67534ea6f155d049e37564"),
     ("memory-failing", "40fc737f2bc65301a7d51cf3213688c8"),
+    ("memory-keeps-up", "112a1c6fe736561ab4ce89a2893b47e3"),
     ("memory-missing", "76c47045c2335000a453b8917dc52929"),
     ("memory-opened", "6173c48cde9b5e34b5ff31d40aad1ea9"),
     ("memory-replaced", "47a05cc672435cbaac37d1f49ef5e087"),
+    ("memory-slow", "67bae827e79a58d798f772f818aa9b19"),
     ("memory-written", "a6d426ca5aab583593544120334eac8f"),
     ("not-listening", "93dccf782d185e7cb13a962fe463cb7d"),
     ("port-failing", "a8dd6549049c50dc91700e80f02ccd7f"),

@@ -295,7 +295,11 @@ impl Hub {
         }
         self.stats.held += 1;
         if let Some(count) = self.slow.fault(now) {
-            tracing::warn!(count, "publishers wait for the disk: it is slower than they are");
+            tracing::warn!(
+                event = "memory-slow",
+                count,
+                "publishers wait for the disk: it is slower than they are"
+            );
         }
         Ok(Flow::Hold(Holder::Store))
     }
@@ -384,7 +388,11 @@ impl Hub {
         let committed = self.journal.as_ref().map_or(u64::MAX, Journal::committed);
         if !self.is_behind() {
             if let Some(count) = self.slow.good() {
-                tracing::info!(count, "nobody waits for the disk any more");
+                tracing::info!(
+                    event = "memory-keeps-up",
+                    count,
+                    "nobody waits for the disk any more"
+                );
             }
             for waker in self.behind.drain(..) {
                 waker.wake();
