@@ -19,6 +19,7 @@ impl Hub {
         }
         let mut flights = std::mem::take(&mut session.flights);
         let mut queue = std::mem::take(&mut session.queue);
+        let again = std::mem::take(&mut session.again);
         let mut orphans = Vec::new();
         flights.retain(|flight| {
             let waiting = flight.waiting.as_ref();
@@ -29,12 +30,15 @@ impl Hub {
             stays
         });
         queue.remove(|waiting| {
-            let heir = self.heir(key, waiting);
+            // One that waits to be sent again was on its way.
+            let begun = waiting.id.is_some_and(|id| again.contains(&id));
+            let free = Some(waiting).filter(|_| waiting.qos == Qos::AtLeastOnce || !begun);
+            let heir = free.and_then(|waiting| self.heir(key, waiting));
             orphans.extend(heir.map(|heir| (waiting.clone(), heir)));
             heir.is_some()
         });
         let session = &mut self.sessions[key];
-        (session.flights, session.queue) = (flights, queue);
+        (session.flights, session.queue, session.again) = (flights, queue, again);
         for (orphan, heir) in orphans {
             self.adopt(key, orphan, heir, now);
         }

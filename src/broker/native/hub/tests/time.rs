@@ -200,3 +200,33 @@ fn a_delayed_will_of_a_client_that_said_nothing_of_its_session_waits() {
     bench.hub.lost(client.seat, bench.now);
     assert_eq!(bench.hears(&heir), ["PUBLISH w \"gone\" q0"]);
 }
+
+#[test]
+fn a_qos_2_message_that_is_to_be_sent_again_stays_with_its_member() {
+    let mut bench = Bench::new(&Config::default());
+    let one = bench.connect(hello("one", Version::V5, 600));
+    bench.subscribe(&one, "$share/g/a", Qos::ExactlyOnce);
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    for n in 1..=2 {
+        bench.say(&writer, to("a", &n.to_string(), 2, n));
+        bench.say(&writer, Packet::Pubrel(id(n)));
+    }
+    assert_eq!(bench.hears(&one).last().unwrap(), "PUBLISH a \"2\" q2 id2");
+    bench.hub.lost(one.seat, bench.now);
+    // It takes one at a time now: the second waits to be sent again.
+    let fewer = || Connect {
+        receive_maximum: 1,
+        ..hello("one", Version::V5, 600)
+    };
+    let one = bench.connect(fewer());
+    let two = bench.connect(hello("two", Version::V5, 0));
+    bench.subscribe(&two, "$share/g/a", Qos::ExactlyOnce);
+    bench.hears(&two);
+    bench.hub.lost(one.seat, bench.now);
+    assert_eq!(bench.hears(&two), [""; 0]);
+    let one = bench.connect(fewer());
+    assert_eq!(bench.hears(&one)[1..], ["PUBLISH a \"1\" q2 id1 dup"]);
+    bench.say(&one, Packet::Pubrec(id(1), 0));
+    bench.say(&one, Packet::Pubcomp(id(1)));
+    assert_eq!(bench.hears(&one), ["PUBREL 1", "PUBLISH a \"2\" q2 id2 dup"]);
+}
