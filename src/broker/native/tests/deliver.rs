@@ -286,7 +286,12 @@ async fn no_topic_alias_is_above_the_clients_maximum() {
 
 #[tokio::test]
 async fn who_wants_no_explanations_gets_none() {
-    let broker = Broker::with("message-size-limit = 1").await;
+    let broker = Broker::with("message-size-limit = 1\nreason-strings = true").await;
+    // One that has said nothing of it is told.
+    let mut client = broker.client(5, "c").await;
+    client.publishes(0x32, "a", 1, b"long").await;
+    let told = client.next().await.unwrap();
+    assert_eq!((told[0], told[4], told[6]), (0x40, 0x95, 0x1f), "{told:02x?}");
     let hello = Hello::new(5, "c").property(&[0x17, 0]);
     let mut client = broker.join(&hello, false).await;
     // Each answer is as short as can be: there is no reason string, and no user property.
