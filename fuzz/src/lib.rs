@@ -12,6 +12,8 @@ pub mod octets;
 #[path = "../../src/span.rs"]
 pub mod span;
 
+pub mod mutate;
+
 use arbitrary::{Result, Unstructured};
 use frame::{Config, Damage, Decoder, Framing, Item, Marker, Seal, Size};
 use octets::Octets;
