@@ -1,14 +1,18 @@
 //! One `[[port.publish]]` entry at work.
 
+mod last;
+mod render;
+mod window;
+
 use super::aggregate::Aggregate;
-use super::gate::{Content, Gate};
+use super::gate::Gate;
 use super::scene::{Frame, Groups, Origin, Scene, VALUE};
-use super::{Chosen, Out, Payload, Policy, Stale, Take};
+use super::{Chosen, Out, Payload, Policy};
+use crate::field::Up;
 use crate::field::record::{Entry as Held, Info, Quality, Record, Shape, Value};
-use crate::field::{self, Context, Up};
-use crate::template::{self, Text, Values};
-use crate::topic::{self, Template, Topic};
-use bytes::Bytes;
+use crate::template::Text;
+use crate::topic::{Template, Topic};
+use crate::{field, template, topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -452,72 +456,6 @@ impl Entry {
         self.keys = keys;
     }
 
-    /// A window has ended.
-    fn gathered(
-        &self,
-        key: &mut Key,
-        window: Gathered,
-        policy: &Policy,
-        now: Instant,
-        send: &mut dyn FnMut(Result<Out, Unpublished>),
-    ) {
-        let seen = key.gate.seen();
-        let Gathered { values, mut last, .. } = window;
-        let take = policy.window.map(|window| window.take).unwrap_or_default();
-        let mut alone = None;
-        for (name, aggregate) in values {
-            let value = aggregate.value(take);
-            match &mut last.record {
-                Some(record) if last.path.is_none() => {
-                    if let Some(place) = record.shape().place(&name) {
-                        record.set(place, value, Quality::Good);
-                    }
-                }
-                _ => alone = Some(value),
-            }
-        }
-        let frame = last.frame(&self.of);
-        let info = last.entry().map(|entry| entry.info);
-        let one = match (&last.path, &alone, info) {
-            (Some(path), Some(value), Some(info)) => Some((
-                path.as_str(),
-                Held {
-                    info,
-                    value,
-                    quality: Quality::Good,
-                },
-            )),
-            _ => None,
-        };
-        let scene = Scene {
-            frame: &frame,
-            groups: &last.groups,
-            one,
-            stale: false,
-        };
-        let topic = self.render_topic(&scene);
-        let out = key.gate.pass(
-            policy,
-            now,
-            || self.content(&scene),
-            || match topic.and_then(|topic| {
-                let payload = self.payload(&scene)?;
-                Ok(Out { topic, payload })
-            }) {
-                Ok(out) => Some(out),
-                Err(why) => {
-                    send(Err(why));
-                    None
-                }
-            },
-        );
-        // Silence began with the last value, not with the end of the window.
-        key.gate.see(seen);
-        if let Some(out) = out {
-            send(Ok(out));
-        }
-    }
-
     /// Nothing has come for long.
     fn silent(&self, key: &Key, policy: &Policy, send: &mut dyn FnMut(Result<Out, Unpublished>)) {
         let (Some((topic, last)), Some(stale)) = (&key.silence, &policy.stale) else {
@@ -534,14 +472,6 @@ impl Entry {
             topic: topic.clone(),
             payload,
         }));
-    }
-
-    fn stale(&self, stale: &Stale, scene: &Scene<'_>) -> Result<Bytes, Unpublished> {
-        match (&stale.payload, &self.what) {
-            (Some(text), _) => self.text(text, scene),
-            (None, What::Values(_)) => self.payload(scene),
-            (None, _) => Ok(Bytes::from_static(b"stale")),
-        }
     }
 
     /// Makes room for another topic.
@@ -564,137 +494,5 @@ impl Entry {
                 send(Ok(out));
             }
         }
-    }
-
-    fn render_topic(&self, scene: &Scene<'_>) -> Result<Topic, Unpublished> {
-        self.topic.render(scene).map_err(|source| Unpublished::Topic {
-            template: self.topic.to_string(),
-            source,
-        })
-    }
-
-    fn payload(&self, scene: &Scene<'_>) -> Result<Bytes, Unpublished> {
-        let frame = scene.frame;
-        match &self.what {
-            What::Bytes(up) => {
-                let context = Context {
-                    port: &frame.of.port,
-                    time: frame.time,
-                    seq: frame.seq,
-                };
-                up.render(frame.bytes, &context)
-                    .map_err(|source| Unpublished::Payload {
-                        template: self.topic.to_string(),
-                        source,
-                    })
-            }
-            What::Value(None) => {
-                let mut out = String::with_capacity(16);
-                if let Some((_, entry)) = scene.one {
-                    entry.write(&mut out);
-                }
-                Ok(out.into())
-            }
-            What::Value(Some(text)) | What::Text(text) => self.text(text, scene),
-            What::Values(object) => {
-                let mut out = String::with_capacity(128);
-                if let Some(record) = frame.record {
-                    let shown: Vec<(&str, Held<'_>)> = match &self.chosen {
-                        None => {
-                            let shown = record.iter().filter(|entry| !entry.info.hidden);
-                            shown.map(|entry| (&*entry.info.name, entry)).collect()
-                        }
-                        Some(chosen) => {
-                            let find = |one: &'_ Chosen| record.find(&one.name);
-                            let found = chosen.iter().map(|one| (one.name.as_str(), find(one)));
-                            found.filter_map(|(name, entry)| Some((name, entry?))).collect()
-                        }
-                    };
-                    object.write(frame, &shown, scene.stale, &mut out);
-                }
-                Ok(out.into())
-            }
-        }
-    }
-
-    fn text(&self, text: &Text, scene: &Scene<'_>) -> Result<Bytes, Unpublished> {
-        let mut out = String::with_capacity(text.as_str().len() + 16);
-        match text.render(scene as &dyn Values, &mut out) {
-            Ok(()) => Ok(out.into()),
-            Err(source) => Err(Unpublished::Text {
-                template: self.topic.to_string(),
-                source,
-            }),
-        }
-    }
-
-    /// What is looked at to find a change.
-    fn content(&self, scene: &Scene<'_>) -> Content {
-        if let Some((_, entry)) = scene.one {
-            return Content::Values(vec![entry.value.clone()]);
-        }
-        let Some(record) = scene.frame.record else {
-            return Content::Bytes(Bytes::copy_from_slice(scene.frame.bytes));
-        };
-        let good = |entry: Held<'_>| entry.good().cloned().unwrap_or_default();
-        Content::Values(match &self.chosen {
-            None => record.iter().map(good).collect(),
-            Some(chosen) => {
-                let found = chosen.iter().map(|one| record.find(&one.name).map(good));
-                found.map(Option::unwrap_or_default).collect()
-            }
-        })
-    }
-}
-
-impl Gathered {
-    fn add(&mut self, scene: &Scene<'_>, take: Take) {
-        self.last = Last::of(scene);
-        if let Some((path, entry)) = scene.one {
-            return self.add_one(path, entry.value, take);
-        }
-        for entry in scene.frame.record.into_iter().flat_map(Record::iter) {
-            if let Some(value) = entry.good() {
-                self.add_one(&entry.info.name, value, take);
-            }
-        }
-    }
-
-    fn add_one(&mut self, name: &str, value: &Value, take: Take) {
-        match self.values.iter_mut().find(|(known, _)| known == name) {
-            Some((_, aggregate)) => aggregate.add(value, take),
-            None => {
-                let mut aggregate = Aggregate::default();
-                aggregate.add(value, take);
-                self.values.push((name.to_owned(), aggregate));
-            }
-        }
-    }
-}
-
-impl Last {
-    fn of(scene: &Scene<'_>) -> Last {
-        Last {
-            record: scene.frame.record.cloned(),
-            bytes: scene.frame.bytes.to_vec(),
-            groups: scene.groups.clone(),
-            path: scene.one.map(|(path, _)| path.to_owned()),
-            time: scene.frame.time,
-            seq: scene.frame.seq,
-        }
-    }
-
-    fn frame<'a>(&'a self, of: &'a Origin) -> Frame<'a> {
-        Frame {
-            of,
-            bytes: &self.bytes,
-            record: self.record.as_ref(),
-            time: self.time,
-            seq: self.seq,
-        }
-    }
-
-    fn entry(&self) -> Option<Held<'_>> {
-        self.record.as_ref()?.find(self.path.as_deref()?)
     }
 }
