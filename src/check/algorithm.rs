@@ -160,7 +160,8 @@ fn near(wanted: &str) -> Vec<&'static str> {
 
 impl PartialEq for Algorithm {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
+        // Every algorithm is known once; two of a person's own may have one name.
+        std::ptr::eq(self.0, other.0)
     }
 }
 

@@ -88,11 +88,10 @@ impl Own {
         }
         // Algorithms live as long as the process, and there are as many as files ask for: the same one once.
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("{self:?}");
         let entry = known
             .get_or_insert_default()
-            .entry(name)
-            .or_insert_with_key(|name| {
+            .entry(format!("{self:?}"))
+            .or_insert_with(|| {
                 let kind = match self {
                     Own::Crc(crc) => Kind::Crc64(Box::leak(Box::new(crc::Algorithm {
                         width: crc.width,
@@ -107,11 +106,20 @@ impl Own {
                     Own::Sum(sum) => Kind::Sum(Sum::Own(Box::leak(Box::new(sum.clone())))),
                 };
                 Box::leak(Box::new(Entry {
-                    name: Box::leak(name.clone().into_boxed_str()),
+                    name: Box::leak(self.name().into_boxed_str()),
                     kind,
                 }))
             });
         Ok(Algorithm::of(entry))
+    }
+
+    /// What messages call it.
+    fn name(&self) -> String {
+        match self {
+            Own::Crc(crc) => format!("CRC of {} bits with poly 0x{:x}", crc.width, crc.poly),
+            Own::Sum(sum) if sum.xor => format!("exclusive or of {} bits", sum.bits),
+            Own::Sum(sum) => format!("sum of {} bits", sum.bits),
+        }
     }
 }
 
@@ -173,6 +181,19 @@ mod tests {
                 .algorithm,
             named
         );
+    }
+
+    #[test]
+    fn messages_call_it_by_a_name() {
+        let algorithm = |text: &str| {
+            let config: Config = toml::from_str(&format!("algorithm = {text}")).unwrap();
+            config.algorithm
+        };
+        let sum = algorithm("{ sum = { bits = 7, finish = 'complemented' } }");
+        assert_eq!(sum.to_string(), "sum of 7 bits");
+        assert_ne!(sum, algorithm("{ sum = { bits = 7 } }"));
+        let crc = algorithm("{ crc = { width = 8, poly = 0x9b } }");
+        assert_eq!(crc.to_string(), "CRC of 8 bits with poly 0x9b");
     }
 
     #[test]

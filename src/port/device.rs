@@ -206,3 +206,38 @@ impl JsonSchema for Device {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Outcome;
+
+    /// A profile is for all meters of a kind, a key for one: it is said at the port.
+    #[test]
+    fn the_keys_of_a_port_are_its_devices() {
+        let text = |keys: &str| {
+            format!(
+                "name = 'meter'\npath = '/dev/ttyUSB0'\n{keys}\n\
+                 device = {{ frame = 'raw', unpack = {{ decipher = 'dlms' }}, fields = [{{ name = 'tag', type = 'u8' }}] }}"
+            )
+        };
+        let sealed = "db084d4d4d0000bc614e123001234567411312ff935a47566827c467bc";
+        let mut sealed = data_encoding::HEXLOWER.decode(sealed.as_bytes()).unwrap();
+        // Enciphered, without a tag.
+        (sealed[10], sealed[11]) = (18, 0x20);
+        let outcome = |keys: &str| {
+            let config: Config = toml::from_str(&text(keys)).unwrap();
+            let reading = config.reading().unwrap();
+            reading.profile.unwrap().read(0, &sealed, None)
+        };
+        let Outcome::Values(record) = outcome("keys = { encryption = '000102030405060708090a0b0c0d0e0f' }")
+        else {
+            panic!("the port's key was not taken");
+        };
+        assert_eq!(
+            record.get("tag").and_then(|entry| entry.value.number()),
+            Some(192.0)
+        );
+        assert!(matches!(outcome(""), Outcome::Refused(_)));
+    }
+}
