@@ -5,6 +5,7 @@
 
 mod config;
 mod native;
+#[cfg_attr(not(feature = "rumqttd"), path = "without_rumqttd.rs")]
 mod rumqttd;
 pub(crate) mod secret;
 

@@ -321,6 +321,11 @@ pub struct Fault {
     pub what: String,
 }
 
+/// That a part of Cargo's features isn't there.
+pub(super) fn without(feature: &str) -> String {
+    format!("this mqttyd was built without it (feature `{feature}`)")
+}
+
 impl Config {
     /// What the types cannot say: every contradiction, in the order of the file.
     pub fn validate(&self) -> Vec<Fault> {
@@ -370,6 +375,7 @@ impl Config {
                 }
             }
         }
+        self.check_features(&mut fault);
         self.check_entrances(&mut fault);
         for (i, user) in self.user.iter().enumerate() {
             if user.name.is_empty() {
@@ -421,6 +427,22 @@ impl Config {
         }
         self.check_rumqttd(&mut faults);
         faults
+    }
+
+    /// What this mqttyd was built without.
+    fn check_features(&self, fault: &mut impl FnMut(&[&str], String)) {
+        if cfg!(not(feature = "rumqttd")) && self.engine == Engine::Rumqttd {
+            fault(&["engine"], without("rumqttd"));
+        }
+        for (i, listener) in self.listener.iter().enumerate() {
+            let index = i.to_string();
+            if cfg!(not(feature = "tls")) && listener.tls.is_some() {
+                fault(&["listener", &index, "tls"], without("tls"));
+            }
+            if cfg!(not(feature = "websocket")) && listener.transport == Transport::Websocket {
+                fault(&["listener", &index, "transport"], without("websocket"));
+            }
+        }
     }
 
     /// Listeners that anybody could use though no word says so.

@@ -4,14 +4,19 @@
 //! connection's own [`Incoming::handshake`], in its own task and within its own time.
 
 mod accept;
+#[cfg(feature = "tls")]
 mod chain;
+#[cfg(feature = "tls")]
 mod name;
 mod now;
 mod stream;
+#[cfg_attr(not(feature = "tls"), path = "without_tls.rs")]
 mod tls;
+#[cfg_attr(not(feature = "websocket"), path = "without_websocket.rs")]
 mod websocket;
 
 #[cfg(test)]
+#[cfg(all(feature = "tls", feature = "websocket"))]
 mod tests;
 
 pub(crate) use stream::Stream;
@@ -23,6 +28,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 #[cfg(test)]
+#[cfg(all(feature = "tls", feature = "websocket"))]
 use std::time::Duration;
 use stream::Plain;
 
@@ -87,6 +93,7 @@ impl Socket {
 
     /// Looks at the TLS files with every connection.
     #[cfg(test)]
+    #[cfg(all(feature = "tls", feature = "websocket"))]
     fn look_always(&mut self) {
         let welcome = Arc::get_mut(&mut self.welcome);
         if let Some(tls) = welcome.and_then(|welcome| welcome.tls.as_mut()) {
@@ -177,6 +184,7 @@ impl fmt::Display for Peer {
 }
 
 /// For faults of what a client sends.
+#[cfg(any(feature = "tls", feature = "websocket"))]
 fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -1,12 +1,12 @@
 //! The one kind of stream: what carries MQTT, without a virtual call.
 
+use super::tls::Secure;
 use super::websocket::Websocket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
 
 /// What carries MQTT. Written bytes may wait inside until they are flushed, except on plain sockets.
 #[derive(Debug)]
@@ -27,10 +27,6 @@ pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
-
-/// TLS over a socket. A peer that is gone without the farewell of TLS is gone: MQTT has its own.
-#[derive(Debug)]
-pub(crate) struct Secure(pub(super) TlsStream<Plain>);
 
 impl Stream {
     /// Who is at the other end is known, and may send what is long.
@@ -152,44 +148,5 @@ impl AsyncWrite for Plain {
             Plain::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
             Plain::Unix(socket) => Pin::new(socket).poll_shutdown(context),
         }
-    }
-}
-
-impl AsyncRead for Secure {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.get_mut().0).poll_read(context, buffer) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-            other => other,
-        }
-    }
-}
-
-impl AsyncWrite for Secure {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(context)
     }
 }
