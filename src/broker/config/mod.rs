@@ -631,6 +631,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(feature = "rumqttd", feature = "tls", feature = "websocket")),
+        ignore = "speaks of what was left out"
+    )]
     fn nothing_said_is_loopback() {
         let config = read("").unwrap();
         assert_eq!(config, Config::default());
@@ -650,6 +654,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(feature = "rumqttd", feature = "tls", feature = "websocket")),
+        ignore = "speaks of what was left out"
+    )]
     fn reads_every_key() {
         let config = read(
             r#"
@@ -683,6 +691,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(feature = "rumqttd", feature = "tls", feature = "websocket")),
+        ignore = "speaks of what was left out"
+    )]
     fn the_network_is_let_in_by_a_word_or_with_a_name() {
         let open = "listener = [{ address = \"127.0.0.1:1\" }, { address = \"0.0.0.0:2\" }]\n";
         let user = "user = [{ name = \"a\", password = \"b\" }]\n";
@@ -753,6 +765,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(feature = "rumqttd", feature = "tls", feature = "websocket")),
+        ignore = "speaks of what was left out"
+    )]
     fn rumqttd_does_not_pass_over_what_is_said_of_access() {
         let text = r#"
             engine = "rumqttd"
@@ -803,6 +819,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(feature = "rumqttd", feature = "tls", feature = "websocket")),
+        ignore = "speaks of what was left out"
+    )]
     fn contradictions_are_all_found() {
         let config = read(
             r#"
