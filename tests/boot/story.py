@@ -1,0 +1,229 @@
+"""What is tried, in its order: from `apt install` to purge."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import mqtt
+from machine import Failed, until
+
+CONFIG = """
+[[port]]
+name = "air"
+path = "/dev/ttyAMA0"
+baud = 9600
+frame = "line"
+
+[[port.publish]]
+topic = "home/{{ port }}/state"
+payload = "text"
+retain = true
+
+[[port.command]]
+topic = "home/air/set"
+
+[[broker.listener]]
+address = "0.0.0.0:1883"
+allow-anonymous = true
+"""
+
+PLUGGED = """
+[[port]]
+name = "plugged"
+path = "/dev/ttyUSB0"
+baud = 115200
+frame = "line"
+
+[[port.publish]]
+topic = "home/{{ port }}/state"
+payload = "text"
+retain = true
+"""
+
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+
+
+def tell(machine, deb, told):
+    """The whole of it; the emulated Pi, which has no place for an adapter here and takes long, leaves out some."""
+    whole = machine.name == "virt"
+    machine.up()
+    told("booted")
+    install(machine, deb)
+    told("installed by apt: it runs, for this machine only, and says what to do next")
+    configure(machine)
+    told("configured: the UART is open")
+    sensor = machine.device("uart")
+    speak(machine, sensor, "21.5")
+    told("a frame came to a client, a command to the sensor")
+    journal(machine)
+    told("the journal has the entries and their fields")
+    if whole:
+        hot_plug(machine)
+        told("an adapter was plugged in, spoke, was unplugged and plugged in again")
+        credential(machine)
+        told("a password file that only root may read came as a credential; users were reloaded")
+    watchdog(machine)
+    speak(machine, sensor, "22.25")
+    told("stopped, it was started again by the watchdog")
+    bad_configuration(machine)
+    told("a wrong configuration was refused, and not tried again")
+    if whole:
+        machine.reboot()
+        running(machine)
+        speak(machine, sensor, "22.5", before="22.25")
+        told("rebooted: it was there by itself, and knew what was retained")
+    upgrade(machine, deb)
+    speak(machine, sensor, "23")
+    told("upgraded: the edited configuration is kept")
+    purge(machine)
+    told("removed: the configuration was kept; purged: nothing is left")
+
+
+def expect(what, true):
+    if not true:
+        raise Failed(what)
+
+
+def running(machine):
+    until("the service runs", lambda: machine.ssh("systemctl is-active -q mqttyd")[0] == 0)
+
+
+def install(machine, deb):
+    machine.run("cat > /root/p.deb", given=Path(deb).read_bytes())
+    machine.run(f"{APT} -qq install -y /root/p.deb")
+    running(machine)
+    machine.run("journalctl -u mqttyd -o cat | grep -q 'no port is configured yet'")
+    expect("it listens on loopback alone", machine.run("ss -Hltn sport = :1883").split()[3] == "127.0.0.1:1883")
+    expect("the configuration is for its group", "640 root mqttyd" in machine.run("stat -c '%a %U %G' /etc/mqttyd/*.toml"))
+    expect("its user is in dialout", "dialout" in machine.run("id -Gn mqttyd"))
+    machine.run("systemctl is-enabled mqttyd")
+
+
+def configure(machine):
+    machine.run("cat >> /etc/mqttyd/mqttyd.toml", given=CONFIG.encode())
+    machine.run("mqttyd check && systemctl restart mqttyd")
+    until("the port is open", lambda: mqtt.retained(machine, "mqttyd/port/air/state") == "open")
+
+
+def speak(machine, sensor, value, before=None):
+    """Both ways, with what is retained meanwhile."""
+    until("the port is open", lambda: mqtt.retained(machine, "mqttyd/port/air/state") == "open")
+    if before:
+        expect("what was retained is there", mqtt.retained(machine, "home/air/state") == before)
+    sensor.say(f"{value}\n".encode())
+    until("the frame comes", lambda: mqtt.retained(machine, "home/air/state") == value)
+    expect("the broker takes the command", mqtt.publish(machine, "home/air/set", f"RATE {value}"))
+    sensor.hears(f"RATE {value}\n".encode())
+
+
+def entries(machine, *matches):
+    said = machine.run(f"journalctl -u mqttyd -o json --no-pager {' '.join(matches)}")
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def journal(machine):
+    opened = [entry for entry in entries(machine, "MQTTYD_PORT=air") if "open" in entry["MESSAGE"]]
+    expect("an entry for the open port", opened)
+    entry = opened[0]
+    expect(f"its path: {entry}", entry.get("MQTTYD_PATH") == "/dev/ttyAMA0")
+    expect(f"its baud: {entry}", entry.get("MQTTYD_BAUD") == "9600")
+    expect(f"its priority: {entry}", entry["PRIORITY"] in "56")
+    expect(f"its unit: {entry}", entry["_SYSTEMD_UNIT"] == "mqttyd.service")
+    expect("nothing worse than a notice", not entries(machine, "-p", "warning", "_COMM=mqttyd"))
+
+
+def hot_plug(machine):
+    machine.run("cat >> /etc/mqttyd/mqttyd.toml", given=PLUGGED.encode())
+    machine.run("systemctl restart mqttyd")
+    state = lambda: mqtt.retained(machine, "mqttyd/port/plugged/state")
+    until("it is waited for", lambda: state() == "waiting")
+    # The driver is loaded only now: what the unit allows is known by number.
+    for value in ("1", "2"):
+        adapter = machine.device("usb")
+        until("the adapter is opened", lambda: state() == "open")
+        adapter.say(f"{value}\n".encode())
+        until("it speaks", lambda: mqtt.retained(machine, "home/plugged/state") == value)
+        expect("the rule of udev", machine.run("cat /sys/class/tty/ttyUSB0/device/latency_timer").strip() == "1")
+        adapter.close()
+        until("it is missed", lambda: state() == "waiting")
+
+
+def credential(machine):
+    """A file that mqttyd may not read itself, given by the unit; then users reloaded from it."""
+    drop_in = "[Service]\nLoadCredential=users:/root/users\n"
+    machine.run("echo secret | mqttyd passwd --stdin --file /root/users home && chmod 600 /root/users")
+    machine.run("mkdir -p /etc/systemd/system/mqttyd.service.d")
+    machine.run("cat > /etc/systemd/system/mqttyd.service.d/users.conf", given=drop_in.encode())
+    users = '[broker]\npassword-file = "/run/credentials/mqttyd.service/users"\n'
+    machine.run("cp -p /etc/mqttyd/mqttyd.toml /root/kept.toml")
+    machine.run("cat - /root/kept.toml > /etc/mqttyd/mqttyd.toml", given=users.encode())
+    machine.run("systemctl daemon-reload && systemctl restart mqttyd")
+    login = ("-u", "home", "-P")
+    until("the user of the file", lambda: mqtt.publish(machine, "try", "1", *login, "secret"))
+    expect("a wrong password is refused", not mqtt.publish(machine, "try", "1", *login, "wrong"))
+    machine.run("systemctl reload mqttyd")
+    reloaded = "journalctl -u mqttyd -o cat | grep -q 'read again'"
+    until("users are read again", lambda: machine.ssh(reloaded)[0] == 0)
+    machine.run("cat /root/kept.toml > /etc/mqttyd/mqttyd.toml; rm -r /etc/systemd/system/mqttyd.service.d")
+    machine.run("systemctl daemon-reload && systemctl restart mqttyd")
+
+
+def watchdog(machine):
+    main = lambda: machine.run("systemctl show -P MainPID mqttyd").strip()
+    before = main()
+    machine.run(f"kill -STOP {before}")
+    until("it is started again", lambda: main() not in ("0", before))
+    running(machine)
+    machine.run("journalctl -u mqttyd -o cat | grep -q 'Watchdog timeout'")
+
+
+def bad_configuration(machine):
+    machine.run("cp -p /etc/mqttyd/mqttyd.toml /root/good.toml; echo 'nonsense = 1' >> /etc/mqttyd/mqttyd.toml")
+    expect("it doesn't start", machine.ssh("systemctl restart mqttyd")[0] != 0)
+    shown = machine.run("systemctl show -P ExecMainStatus -P ActiveState mqttyd").split()
+    expect(f"it has failed for good: {shown}", sorted(shown) == ["78", "failed"])
+    machine.run("cat /root/good.toml > /etc/mqttyd/mqttyd.toml && systemctl restart mqttyd")
+
+
+def next_version(deb, folder):
+    """The same package, one version on, with another configuration in it."""
+    root = Path(folder) / "root"
+    subprocess.run(["dpkg-deb", "-R", deb, root], check=True)
+    control = root / "DEBIAN/control"
+    text = control.read_text()
+    control.write_text("".join(f"{line}+1\n" if line.startswith("Version:") else f"{line}\n" for line in text.splitlines()))
+    with open(root / "etc/mqttyd/mqttyd.toml", "a") as config:
+        config.write("# One line more.\n")
+    shutil.rmtree(root / "usr/share/doc")
+    made = Path(folder) / "next.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", root, made], check=True, stdout=subprocess.DEVNULL)
+    return made.read_bytes()
+
+
+def upgrade(machine, deb):
+    config = machine.run("cat /etc/mqttyd/mqttyd.toml")
+    running_now = machine.run("systemctl show -P MainPID mqttyd")
+    with tempfile.TemporaryDirectory() as folder:
+        machine.run("cat > /root/q.deb", given=next_version(deb, folder))
+    machine.run(f"{APT} -qq install -y /root/q.deb")
+    running(machine)
+    expect("it was started anew", machine.run("systemctl show -P MainPID mqttyd") != running_now)
+    expect("the edited configuration is kept", machine.run("cat /etc/mqttyd/mqttyd.toml") == config)
+    expect("for its group", "640 root mqttyd" in machine.run("stat -c '%a %U %G' /etc/mqttyd/mqttyd.toml"))
+    machine.run("grep -q 'One line more' /etc/mqttyd/mqttyd.toml.dpkg-dist")
+
+
+def purge(machine):
+    config = machine.run("cat /etc/mqttyd/mqttyd.toml")
+    machine.run("touch /etc/mqttyd/beside")
+    machine.run(f"{APT} -qq remove -y mqttyd")
+    expect("it is gone", machine.ssh("pgrep -x mqttyd || test -e /usr/bin/mqttyd")[0] != 0)
+    expect("the configuration is kept", machine.run("cat /etc/mqttyd/mqttyd.toml") == config)
+    machine.run("test -e /var/lib/mqttyd")
+    machine.run(f"{APT} -qq purge -y mqttyd")
+    left = machine.run("find / -xdev -path /proc -prune -o -path /sys -prune -o -iname '*mqttyd*' -print")
+    expect(f"nothing is left: {left}", not left.strip())
+    expect("its user is gone", machine.ssh("getent passwd mqttyd || getent group mqttyd")[0] != 0)
+    expect("its unit is forgotten", "not-found" in machine.run("systemctl show -P LoadState mqttyd"))
