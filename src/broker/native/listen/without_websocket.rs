@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Upgrade;
 
 impl Upgrade {
-    pub(super) fn new(_: Option<&str>) -> Upgrade {
+    pub(super) fn new(_: Option<&str>, _: &[String]) -> Upgrade {
         Upgrade
     }
 
