@@ -30,12 +30,15 @@ impl Run<'_> {
             }
         };
         if most.is_some_and(|n| n > REPEAT_MAX) {
-            return Err(self.fault(&step.name, view.base, "it would come too often"));
+            return Err(self.too_often(step, view));
         }
         let mut all = Vec::new();
         let mut quality = Quality::Good;
         if let (Some(find), Action::Read(read)) = (&step.find, &step.action) {
-            for captures in find.captures_iter(view.bytes).take(most.unwrap_or(REPEAT_MAX)) {
+            for captures in find.captures_iter(view.bytes).take(most.unwrap_or(usize::MAX)) {
+                if all.len() >= REPEAT_MAX {
+                    return Err(self.too_often(step, view));
+                }
                 self.spend(step)?;
                 let Some(found) = captures.get(1).or(captures.get(0)) else {
                     continue;
@@ -71,10 +74,13 @@ impl Run<'_> {
             && layout.across
         {
             let end = columns(view);
-            while most.is_none_or(|n| all.len() < n) && all.len() < REPEAT_MAX {
+            while most.is_none_or(|n| all.len() < n) {
                 let first = column(step, view, *cursor, all.is_empty()).unwrap_or(usize::MAX);
                 if first >= end {
                     break;
+                }
+                if all.len() >= REPEAT_MAX {
+                    return Err(self.too_often(step, view));
                 }
                 self.spend(step)?;
                 self.path.push(all.len().to_string().into());
@@ -92,10 +98,13 @@ impl Run<'_> {
                 Parts::Columns(_) => columns(view),
                 _ => 8 * view.bytes.len(),
             };
-            while most.is_none_or(|n| all.len() < n) && all.len() < REPEAT_MAX {
+            while most.is_none_or(|n| all.len() < n) {
                 let before = cursor.next;
                 if most.is_none() && before >= end && !all.is_empty() {
                     break;
+                }
+                if all.len() >= REPEAT_MAX {
+                    return Err(self.too_often(step, view));
                 }
                 // Only the first lies at `at`; the others follow.
                 let first = all.is_empty();
@@ -145,6 +154,11 @@ impl Run<'_> {
             level.record.set(slot, Value::List(all), quality);
         }
         Ok(())
+    }
+
+    /// More of a repeated field than is taken.
+    fn too_often(&self, step: &Step, view: &View<'_>) -> Fault {
+        self.fault(&step.name, view.base, "it would come too often")
     }
 
     pub(super) fn tags(

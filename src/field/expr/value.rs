@@ -3,6 +3,9 @@
 use super::super::record::Value;
 use super::{Node, Op, Own, Scope, Var};
 
+/// The longest text that joining gives, in bytes: texts that double from field to field would fill the memory.
+const TEXT_MAX: usize = 64 * 1024;
+
 /// A number of bytes, bits or times; a fraction is none.
 pub(super) fn integer(value: &Value) -> Option<i64> {
     match value {
@@ -149,6 +152,9 @@ impl Op {
                 let mut text = String::new();
                 a.write(None, &mut text);
                 b.write(None, &mut text);
+                if text.len() > TEXT_MAX {
+                    return Value::Absent;
+                }
                 return Value::Text(text.into());
             }
             _ => {}

@@ -343,3 +343,23 @@ fn headers_and_markers_are_no_data() {
         "#,
     );
 }
+
+/// Texts that double from field to field, and more items than are taken, end their frame and not the memory.
+#[test]
+fn what_grows_without_end_has_one() {
+    let mut fields = String::from("{ name = 't0', type = 'text', length = 16 },");
+    for n in 1..60 {
+        fields += &format!("{{ name = 't{n}', value = 't{0} + t{0}' }},", n - 1);
+    }
+    works(&format!(
+        "title = 'doubling'\nframe = 'raw'\nfields = [{fields}]\n[[example]]\nname = 'a frame'\n\
+         text = '0123456789abcdef'\nvalues = {{ t1 = '0123456789abcdef0123456789abcdef', t59 = 'absent' }}"
+    ));
+    let many = "00".repeat(5000);
+    works(&format!(
+        "title = 'more than is taken'\nframe = 'raw'\nfields = [{{ name = 'all', type = 'u8', repeat = 'rest' }}]\n\
+         [[example]]\nname = 'too many'\nwire = '{many}'\ngives = 'refused'\n\
+         [[example]]\nname = 'as many as are'\nwire = '{}'\ngives = 'values'",
+        &many[..8192]
+    ));
+}
