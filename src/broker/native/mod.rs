@@ -14,6 +14,7 @@ mod listeners;
 mod message;
 mod serve;
 mod store;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -3,6 +3,7 @@
 use super::connection::{self, Door, Ended};
 use super::listen::{Incoming, Socket};
 use super::listeners::Gate;
+use super::shown::Shown;
 use super::store::Store;
 use super::{Alarm, Shared};
 use crate::fold::Bucket;
@@ -208,7 +209,7 @@ impl Guest {
         };
         self.known.store(true, Ordering::Relaxed);
         let _ticket = self.gate.enter(seated.seat);
-        let id = seated.client.escape_debug().to_string();
+        let id = Shown(&seated.client).to_string();
         if self.lines().good() {
             info!(event = "client-connected", peer = %peer, client = %id, version = %version, "client connected");
         }

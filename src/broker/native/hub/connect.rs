@@ -1,6 +1,7 @@
 //! Clients that come and go: sessions begun, gone on with, taken over, ended; and their wills.
 
 use super::super::message::{Message, Who};
+use super::super::shown::Shown;
 use super::super::wire::{Connack, Connect, Fault, Version, Will, reason};
 use super::outlet::{End, Outlet};
 use super::session::{Connection, Endpoint, FOR_EVER, Session};
@@ -403,7 +404,8 @@ impl Hub {
         self.bound_offline(now);
     }
 
-    /// Forgets the session that has been away longest, where there are too many.
+    /// Forgets the sessions that have been away longest, where there are too many: after a restart, all that were
+    /// connected are.
     fn bound_offline(&mut self, now: Instant) {
         let most = self.settings.max_offline;
         if most == 0 || self.offline <= most {
@@ -456,7 +458,7 @@ impl Hub {
             return;
         };
         if !session.grants.may_publish(session.below_mount(&will.topic)) {
-            tracing::warn!(client = %session.client, topic = %will.topic.escape_debug(), "will not published: not allowed");
+            tracing::warn!(client = %Shown(&session.client), topic = %Shown(&will.topic), "will not published: not allowed");
             return;
         }
         let message = Message {

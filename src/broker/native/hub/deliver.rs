@@ -1,5 +1,6 @@
 //! A message for one session: sent at once where there is room, else it waits, within bounds.
 
+use super::super::shown::Shown;
 use super::publish::{Hit, Publication};
 use super::send::{Manner, journal_done};
 use super::session::{Endpoint, Session, Waiting};
@@ -85,7 +86,7 @@ impl Hub {
         while full(session) {
             self.stats.dropped += 1;
             if let Some(count) = session.drops.fault(now) {
-                let client = session.client.escape_debug();
+                let client = Shown(&session.client);
                 tracing::warn!(event = "client-slow", client = %client, count, "messages dropped: the client's queue is full");
             }
             if !settings.drop_oldest {

@@ -1,6 +1,7 @@
 //! A message on its way in: what it must be, who gets it, and whether it is kept.
 
 use super::super::message::{Kept, Message};
+use super::super::shown::Shown;
 use super::super::wire::{Ack, Fault, Publish, reason};
 use super::session::{Endpoint, Share};
 use super::tree::{Found, Group};
@@ -162,7 +163,7 @@ impl Hub {
             return Some(reason::NOT_AUTHORIZED);
         }
         if !session.grants.may_publish(session.below_mount(topic)) {
-            tracing::debug!(client = %session.client, topic = %topic.escape_debug(), "publish refused: not allowed");
+            tracing::debug!(client = %Shown(&session.client), topic = %Shown(topic), "publish refused: not allowed");
             return Some(reason::NOT_AUTHORIZED);
         }
         None

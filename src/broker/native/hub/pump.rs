@@ -1,5 +1,6 @@
 //! What waits for a client: sent again when it is back, and sent as far as there is room.
 
+use super::super::shown::Shown;
 use super::super::wire::{Ack, reason};
 use super::deliver::{PATIENCE, PRESSING};
 use super::send::{Letter, Manner};
@@ -31,7 +32,7 @@ impl Hub {
             }
         }
         if !waits && let Some(count) = session.drops.good() {
-            let client = session.client.escape_debug();
+            let client = Shown(&session.client);
             tracing::info!(event = "client-caught-up", client = %client, count, "the client's queue is empty again");
         }
         let low = if self.settings.max_queued == 0 {

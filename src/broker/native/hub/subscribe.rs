@@ -1,6 +1,7 @@
 //! Subscriptions, made and ended, and the retained messages that they bring.
 
 use super::super::message::{Kept, Options};
+use super::super::shown::Shown;
 use super::super::wire::{Fault, reason};
 use super::session::{Cursor, Subscription};
 use super::tree::Sub;
@@ -45,7 +46,7 @@ impl Hub {
     fn subscribe_one(&mut self, key: Key, parsed: filter::Parsed, options: Options) -> Result<u8, u8> {
         let session = &self.sessions[key];
         if !session.grants.may_subscribe(&parsed.filter) {
-            tracing::debug!(client = %session.client, filter = %parsed.filter.escape_debug(), "subscription refused: not allowed");
+            tracing::debug!(client = %Shown(&session.client), filter = %Shown(&parsed.filter), "subscription refused: not allowed");
             return Err(reason::NOT_AUTHORIZED);
         }
         let whole = session.mounted(&parsed.group, &parsed.filter);
