@@ -339,12 +339,16 @@ impl Client {
                     if more {
                         self.shared.hub().refill(self.seat, Instant::now().into_std());
                         self.shared.hub().settle();
-                        if self.outlet.lock().is_ready(self.shared.committed()) {
+                        let state = self.outlet.lock();
+                        if state.is_ready(self.shared.committed()) {
                             continue;
                         }
                     }
                     if self.unflushed {
                         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+                        if state.is_unfinished() {
+                            context.waker().wake_by_ref();
+                        }
                         self.unflushed = false;
                     }
                     return Poll::Ready(Ok(()));

@@ -33,6 +33,8 @@ pub(crate) struct State {
     waker: Option<Waker>,
     /// Whether the hub has more for it when it is empty.
     pub(super) more: bool,
+    /// Whether it has more to look for, though there is room: others come first.
+    pub(super) again: bool,
     end: Option<End>,
 }
 
@@ -108,6 +110,11 @@ impl State {
     pub(crate) fn is_ready(&self, committed: u64) -> bool {
         let first = self.marks.front();
         !self.out.is_empty() && first.is_none_or(|(place, ticket)| *place > 0 || *ticket <= committed)
+    }
+
+    /// Whether the hub is to be asked once more, when others have had their turn.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.again
     }
 
     /// Whether nothing waits to be written.

@@ -3,11 +3,15 @@
 use super::super::shown::Shown;
 use super::super::wire::{Ack, reason};
 use super::deliver::{PATIENCE, PRESSING};
+use super::retained::Search;
 use super::send::{Letter, Manner};
-use super::session::{Cursor, Flight, Waiting};
+use super::session::{Flight, Waiting};
 use super::{Hub, Key, Timer};
 use crate::broker::Qos;
 use std::time::Instant;
+
+/// How many retained messages are looked at for one session before others have their turn: about a millisecond's worth.
+const LOOKS: usize = 10_000;
 
 impl Hub {
     /// Fills a connection's outlet with what waits for it.
@@ -19,14 +23,16 @@ impl Hub {
 
     /// Sends what waits as far as there is room: first retained messages that a subscription asked for.
     pub(super) fn pump(&mut self, key: Key, now: Instant) {
-        while self.pump_cursor(key, now) {}
+        let mut left = LOOKS;
+        while left > 0 && self.pump_cursor(key, now, &mut left) {}
         while self.pump_queue(key, now) {}
         let session = &mut self.sessions[key];
         let waits = !session.queue.is_empty() || !session.cursors.is_empty();
         if let Some(connection) = session.connection() {
             let mut state = connection.outlet.lock();
             // What waits for an acknowledgement is sent when that comes.
-            state.more = waits && !state.has_room();
+            state.again = left == 0 && state.has_room();
+            state.more = state.again || waits && !state.has_room();
             if !state.is_empty() {
                 state.wake();
             }
@@ -55,31 +61,42 @@ impl Hub {
         }
     }
 
-    /// Sends the next retained message of a subscription; false when there is no room, or none.
-    fn pump_cursor(&mut self, key: Key, now: Instant) -> bool {
-        let session = &mut self.sessions[key];
-        let Some(cursor) = session.cursors.front() else {
+    /// Sends the next retained message of a subscription; false when there is no room, or none. It takes off `left` how
+    /// many it has looked at.
+    fn pump_cursor(&mut self, key: Key, now: Instant, left: &mut usize) -> bool {
+        let session = &self.sessions[key];
+        let (Some(cursor), Some(connection)) = (session.cursors.front(), session.connection()) else {
             return false;
         };
-        let Some(connection) = session.connection() else {
-            return false;
-        };
-        if session.flights.len() >= connection.window || !connection.outlet.lock().has_room() {
+        if !connection.outlet.lock().has_room() {
             return false;
         }
-        let Cursor {
-            filter,
-            options,
-            after,
-        } = cursor;
-        let (filter, options, after) = (filter.clone(), *options, after.clone());
-        let Some(kept) = self.retained.next(&filter, after.as_ref(), now).cloned() else {
-            session.cursors.pop_front();
+        let blocked = session.flights.len() >= connection.window;
+        let options = cursor.options;
+        let found = self
+            .retained
+            .next(&cursor.filter, cursor.after.as_ref(), now, left);
+        let (kept, after) = match found {
+            Search::Found(kept) => (Some(kept.clone()), kept.message.topic.clone()),
+            Search::Behind(topic) => (None, topic.clone()),
+            Search::Nothing => {
+                self.sessions[key].cursors.pop_front();
+                return true;
+            }
+        };
+        let qos = match &kept {
+            Some(kept) if !self.settings.upgrade => options.qos.min(kept.message.qos),
+            _ => options.qos,
+        };
+        if blocked && kept.is_some() && qos != Qos::AtMostOnce {
+            return false;
+        }
+        if let Some(cursor) = self.sessions[key].cursors.front_mut() {
+            cursor.after = Some(after);
+        }
+        let Some(kept) = kept else {
             return true;
         };
-        if let Some(cursor) = session.cursors.front_mut() {
-            cursor.after = Some(kept.message.topic.clone());
-        }
         let session = &self.sessions[key];
         let allowed = session
             .grants
@@ -87,11 +104,6 @@ impl Hub {
         if !allowed || !self.source_may_still(&kept) {
             return true;
         }
-        let qos = if self.settings.upgrade {
-            options.qos
-        } else {
-            options.qos.min(kept.message.qos)
-        };
         let ids = options.id;
         let manner = Manner {
             qos,

@@ -7,6 +7,15 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Instant;
 
+/// What a search has come to.
+pub(super) enum Search<'a> {
+    Found(&'a Kept),
+    /// Nothing up to this topic: it is to go on behind it.
+    Behind(&'a ByteString),
+    /// There are no more.
+    Nothing,
+}
+
 /// All of them, in the order of their topics.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
@@ -31,21 +40,37 @@ impl Retained {
         self.kept.get(topic).filter(|kept| is_young(kept, now))
     }
 
-    /// The first that matches behind `after` in the order of topics.
-    pub(super) fn next(&self, pattern: &str, after: Option<&ByteString>, now: Instant) -> Option<&Kept> {
+    /// The first that matches behind `after` in the order of topics. It looks at no more than `left` of them, and takes
+    /// those off it.
+    pub(super) fn next(
+        &self,
+        pattern: &str,
+        after: Option<&ByteString>,
+        now: Instant,
+        left: &mut usize,
+    ) -> Search<'_> {
+        *left = left.saturating_sub(1);
+        let found = |kept| Search::Found(kept);
         if !filter::is_wild(pattern) {
-            return self.get(pattern, now).filter(|_| after.is_none());
+            let kept = self.get(pattern, now).filter(|_| after.is_none());
+            return kept.map_or(Search::Nothing, found);
         }
         let prefix = filter::prefix(pattern);
         let start = match after {
             Some(after) => Bound::Excluded(&**after),
             None => Bound::Included(prefix),
         };
-        self.kept
-            .range::<str, _>((start, Bound::Unbounded))
-            .take_while(|(topic, _)| topic.starts_with(prefix))
-            .find(|(topic, kept)| filter::matches(pattern, topic) && is_young(kept, now))
-            .map(|(_, kept)| kept)
+        let those = self.kept.range::<str, _>((start, Bound::Unbounded));
+        for (topic, kept) in those.take_while(|(topic, _)| topic.starts_with(prefix)) {
+            if filter::matches(pattern, topic) && is_young(kept, now) {
+                return Search::Found(kept);
+            }
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Search::Behind(topic);
+            }
+        }
+        Search::Nothing
     }
 
     /// Forgets those that are too old.
@@ -98,12 +123,21 @@ mod tests {
     }
 
     fn topics(retained: &Retained, pattern: &str, now: Instant) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut after = None;
-        while let Some(kept) = retained.next(pattern, after.as_ref(), now) {
-            found.push(kept.message.topic.to_string());
-            after = Some(kept.message.topic.clone());
-        }
+        // One at a time, and all at once.
+        let [found, same] = [1, usize::MAX].map(|most| {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                match retained.next(pattern, after.as_ref(), now, &mut most.clone()) {
+                    Search::Found(kept) => {
+                        found.push(kept.message.topic.to_string());
+                        after = Some(kept.message.topic.clone());
+                    }
+                    Search::Behind(topic) => after = Some(topic.clone()),
+                    Search::Nothing => return found,
+                }
+            }
+        });
+        assert_eq!(found, same);
         found
     }
 

@@ -105,10 +105,12 @@ impl Hub {
             self.start_sys();
         }
         let session = &mut self.sessions[key];
-        // Its retained messages are being sent already: once is enough.
-        session
-            .cursors
-            .retain(|cursor| cursor.filter != subscription.filter);
+        if !new && subscription.group.is_none() {
+            // Its retained messages are being sent already: once is enough.
+            session
+                .cursors
+                .retain(|cursor| cursor.filter != subscription.filter);
+        }
         session.subscriptions.insert(whole, subscription);
         new
     }
