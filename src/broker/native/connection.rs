@@ -274,6 +274,9 @@ impl Client {
                 Ended::Closed | Ended::Io(_) => hub.lost(self.seat, now),
             }
             hub.settle();
+            if hub.has_litter() {
+                self.shared.sweep.notify_one();
+            }
         }
         if matches!(ended, Ended::Io(_)) {
             return ended;
@@ -343,12 +346,12 @@ impl Client {
                         if state.is_ready(self.shared.committed()) {
                             continue;
                         }
-                    }
-                    if self.unflushed {
-                        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
                         if state.is_unfinished() {
                             context.waker().wake_by_ref();
                         }
+                    }
+                    if self.unflushed {
+                        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
                         self.unflushed = false;
                     }
                     return Poll::Ready(Ok(()));
@@ -437,6 +440,9 @@ impl Client {
             }
         }
         hub.settle();
+        if hub.has_litter() {
+            self.shared.sweep.notify_one();
+        }
         Ok(())
     }
 }

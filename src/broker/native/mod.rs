@@ -11,10 +11,11 @@ mod inbox;
 mod link;
 mod listen;
 mod listeners;
+mod memory;
 mod message;
 mod serve;
-mod store;
 mod shown;
+mod store;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -32,7 +33,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// Retained messages of QoS 0 are handed to the store no more often than that, whatever is asked of the disk.
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     rate: serve::Rate,
     /// The highest ticket of the store whose changes are safe.
     committed: Arc<AtomicU64>,
+    /// Told when memory may be given back.
+    sweep: Notify,
     /// Whether one of our tasks has.
     panicked: watch::Sender<bool>,
 }
@@ -121,10 +124,12 @@ impl Room {
             max_connections: AtomicUsize::new(config.max_connections),
             rate: serve::Rate::new(config.max_connect_rate),
             committed,
+            sweep: Notify::new(),
             panicked: watch::Sender::new(false),
         });
         let mut helpers = JoinSet::new();
         helpers.spawn(serve::clock(shared.clone(), clock));
+        helpers.spawn(memory::sweep(shared.clone()));
         if let Some(store) = &store {
             helpers.spawn(serve::written(shared.clone(), store.committed()));
             helpers.spawn(serve::snapshots(shared.clone(), store.clone()));

@@ -423,6 +423,7 @@ impl Hub {
         self.publish_will(key, now);
         self.pass_on(key, now);
         let session = self.sessions.remove(key);
+        self.litter += session.subscriptions.len() + session.queue.len();
         for subscription in session.subscriptions.values() {
             self.tree
                 .remove(subscription.group.as_ref(), &subscription.filter, key);

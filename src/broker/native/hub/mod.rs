@@ -155,6 +155,9 @@ enum Timer {
     Sys,
 }
 
+/// Subscriptions and messages of a few megabytes.
+const LITTER: usize = 10_000;
+
 /// What a client may do.
 pub(crate) type Rules = Arc<dyn Fn(&Who) -> Grants + Send + Sync>;
 
@@ -186,6 +189,8 @@ pub(crate) struct Hub {
     sweeping: bool,
     scratch: Scratch,
     hits: Vec<publish::Hit>,
+    /// How many subscriptions and messages have been forgotten, since it was asked last.
+    litter: usize,
 }
 
 impl Hub {
@@ -212,6 +217,7 @@ impl Hub {
             stats: Stats::default(),
             scratch: Scratch::default(),
             hits: Vec::new(),
+            litter: 0,
         }
     }
 
@@ -381,6 +387,15 @@ impl Hub {
         if let Some(journal) = &mut self.journal {
             journal.commit();
         }
+    }
+
+    /// Whether so much has been forgotten since this was true that memory may be given back to the system.
+    pub(crate) fn has_litter(&mut self) -> bool {
+        let much = self.litter >= LITTER;
+        if much {
+            self.litter = 0;
+        }
+        much
     }
 
     /// The store has written: those that waited for it may go on.

@@ -142,9 +142,12 @@ impl Hub {
         if session.subscriptions.len() < session.subscriptions.capacity() / 4 {
             session.subscriptions.shrink_to_fit();
         }
-        session
-            .cursors
-            .retain(|cursor| cursor.filter != subscription.filter);
+        if subscription.group.is_none() {
+            session
+                .cursors
+                .retain(|cursor| cursor.filter != subscription.filter);
+        }
+        self.litter += 1;
         self.tree
             .remove(subscription.group.as_ref(), &subscription.filter, key);
         self.sys.unsubscribed(&subscription.filter);

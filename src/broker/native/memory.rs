@@ -1,0 +1,32 @@
+//! Memory that was given back to the allocator, given back to the system.
+//!
+//! A client may make a hundred thousand subscriptions and go. The allocator keeps what they took for the next one who asks,
+//! as a single allocation that is still in use behind them is enough to hold on to it all.
+
+use super::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long it rests: others wait for the allocator while it looks through all it has.
+const REST: Duration = Duration::from_secs(1);
+
+/// Gives back what is free, whenever the hub has forgotten much.
+pub(super) async fn sweep(shared: Arc<Shared>) {
+    loop {
+        shared.sweep.notified().await;
+        // A panic there would say nothing of the broker.
+        let _ = tokio::task::spawn_blocking(give_back).await;
+        sleep(REST).await;
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_back() {
+    // SAFETY: it has no conditions; it is made for any thread at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators do it by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
