@@ -16,6 +16,20 @@ pub use config::{
 pub(crate) use native::{AccessFile, with_password};
 pub use rumqttd::report;
 
+/// What the fuzz targets bring bytes to.
+#[cfg(feature = "fuzz")]
+pub mod trial {
+    /// Bytes of a connection.
+    pub fn packets(bytes: &[u8]) {
+        super::native::packets::run(bytes);
+    }
+
+    /// A sequence of events for the session machine.
+    pub fn sessions(bytes: &[u8]) {
+        super::native::sessions::run(bytes);
+    }
+}
+
 use crate::topic::{Filter, Topic};
 use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

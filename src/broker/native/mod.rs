@@ -20,6 +20,9 @@ mod store;
 mod tests;
 mod wire;
 
+#[cfg(feature = "fuzz")]
+pub(super) use {hub::trial as sessions, wire::trial as packets};
+
 pub(crate) use access::{AccessFile, with_password};
 pub(super) use link::{Publisher, Subscriber};
 

@@ -24,6 +24,8 @@ mod sys;
 mod tests;
 mod timers;
 mod tree;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod trial;
 
 pub(crate) use connect::{Arrival, Refusal, Seated};
 pub(crate) use journal::Journal;

@@ -375,6 +375,11 @@ impl Session {
         }
     }
 
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn ids_in_use(&self) -> &HashSet<u16> {
+        &self.ids
+    }
+
     pub(super) fn seq(&mut self) -> u64 {
         self.next_seq += 1;
         self.next_seq

@@ -5,10 +5,14 @@
 
 mod decode;
 mod encode;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod heard;
 mod raw;
 mod strict;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod trial;
 
 pub(crate) use decode::{Decoder, LONGEST_CONNECT};
 pub(crate) use encode::{Delivery, Encoder, Scratch};

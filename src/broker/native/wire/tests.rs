@@ -1,71 +1,15 @@
 //! Packets as a client reads them, in words; and what a decoder must refuse.
 
-use super::{Ack, Connack, Decoder, Encoder, Packet, Version, reason};
+use super::heard::heard;
+use super::{Ack, Connack, Decoder, Encoder, Packet, Version, reason, trial};
 use crate::broker::Qos;
 use bytes::BytesMut;
 use proptest::prelude::*;
-use rmqtt_codec::types::Publish;
-use rmqtt_codec::{v3, v5};
 use std::num::NonZeroU16;
-use tokio_util::codec::Decoder as _;
-
-fn publish(publish: &Publish) -> String {
-    let ids = publish.properties.as_ref().map(|said| &said.subscription_ids);
-    let ids: Vec<String> = ids.into_iter().flatten().map(|id| format!(" #{id}")).collect();
-    format!(
-        "PUBLISH {} {:?} q{}{}{}{}{}",
-        publish.topic,
-        String::from_utf8_lossy(&publish.payload),
-        publish.qos.value(),
-        publish.packet_id.map_or(String::new(), |id| format!(" id{id}")),
-        if publish.dup { " dup" } else { "" },
-        if publish.retain { " retain" } else { "" },
-        ids.concat()
-    )
-}
 
 /// What a client of this version reads, a line for each packet.
 pub(crate) fn read(version: Version, bytes: &mut BytesMut) -> Vec<String> {
-    let mut lines = Vec::new();
-    let (mut three, mut five) = (v3::Codec::new(0), v5::Codec::new(0, 0));
-    loop {
-        let line = if version.is_five() {
-            match five.decode(bytes).unwrap() {
-                None => break,
-                Some((v5::Packet::Publish(it), _)) => publish(&it),
-                Some((v5::Packet::ConnectAck(ack), _)) => {
-                    format!("CONNACK {} {:?}", ack.session_present, ack.reason_code)
-                }
-                Some((v5::Packet::PublishAck(ack), _)) => {
-                    format!("PUBACK {} {:?}", ack.packet_id, ack.reason_code)
-                }
-                Some((v5::Packet::PublishReceived(ack), _)) => format!("PUBREC {}", ack.packet_id),
-                Some((v5::Packet::PublishRelease(ack), _)) => format!("PUBREL {}", ack.packet_id),
-                Some((v5::Packet::PublishComplete(ack), _)) => format!("PUBCOMP {}", ack.packet_id),
-                Some((v5::Packet::SubscribeAck(ack), _)) => format!("SUBACK {:?}", ack.status),
-                Some((v5::Packet::UnsubscribeAck(ack), _)) => format!("UNSUBACK {:?}", ack.status),
-                Some((v5::Packet::Disconnect(it), _)) => format!("DISCONNECT {:?}", it.reason_code),
-                Some((other, _)) => format!("{other:?}"),
-            }
-        } else {
-            match three.decode(bytes).unwrap() {
-                None => break,
-                Some((v3::Packet::Publish(it), _)) => publish(&it),
-                Some((v3::Packet::ConnectAck(ack), _)) => {
-                    format!("CONNACK {} {:?}", ack.session_present, ack.return_code)
-                }
-                Some((v3::Packet::PublishAck { packet_id }, _)) => format!("PUBACK {packet_id}"),
-                Some((v3::Packet::PublishReceived { packet_id }, _)) => format!("PUBREC {packet_id}"),
-                Some((v3::Packet::PublishRelease { packet_id }, _)) => format!("PUBREL {packet_id}"),
-                Some((v3::Packet::PublishComplete { packet_id }, _)) => format!("PUBCOMP {packet_id}"),
-                Some((v3::Packet::SubscribeAck { status, .. }, _)) => format!("SUBACK {status:?}"),
-                Some((other, _)) => format!("{other:?}"),
-            }
-        };
-        lines.push(line);
-    }
-    assert!(bytes.is_empty(), "whole packets only");
-    lines
+    heard(version, bytes).iter().map(ToString::to_string).collect()
 }
 
 const CONNECT: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a";
@@ -146,6 +90,11 @@ proptest! {
         };
         let (left, right) = all.split_at(at.min(all.len()));
         prop_assert_eq!(whole(&[left, right]), whole(&[&all]));
+    }
+
+    #[test]
+    fn what_is_published_comes_again_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        trial::run(&bytes);
     }
 }
 
