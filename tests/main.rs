@@ -53,3 +53,14 @@ mod power {
     mod link;
     mod rounds;
 }
+
+/// Clients that mean no good.
+mod hostile {
+    mod crowd;
+    mod filters;
+    mod floods;
+    mod names;
+    mod raw;
+    mod states;
+    mod witness;
+}
