@@ -408,12 +408,12 @@ impl Hub {
     /// connected are.
     fn bound_offline(&mut self, now: Instant) {
         let most = self.settings.max_offline;
-        if most == 0 || self.offline <= most {
-            return;
-        }
-        let away = self.sessions.iter().filter(|(_, session)| session.is_away());
-        if let Some((key, _)) = away.min_by_key(|(_, session)| session.away_since) {
-            tracing::warn!(event = "session-forgotten", client = %self.sessions[key].client, "session forgotten: too many clients are away");
+        while most != 0 && self.offline > most {
+            let away = self.sessions.iter().filter(|(_, session)| session.is_away());
+            let Some((key, _)) = away.min_by_key(|(_, session)| session.away_since) else {
+                return;
+            };
+            tracing::warn!(event = "session-forgotten", client = %Shown(&self.sessions[key].client), "session forgotten: too many clients are away");
             self.end_session(key, now);
         }
     }
