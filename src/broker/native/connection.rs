@@ -87,7 +87,7 @@ pub(super) async fn welcome(
     shared: &Arc<Shared>,
     within: Duration,
     full: impl Fn() -> bool,
-) -> Result<(Client, Seated, Version), Ended> {
+) -> Result<(Box<Client>, Seated, Version), Ended> {
     let mut decoder = Decoder::new(door.packet);
     let mut reading = BytesMut::with_capacity(512);
     let first = async {
@@ -157,7 +157,7 @@ pub(super) async fn welcome(
     let patience =
         (seated.keep_alive != 0).then(|| Duration::from_millis(u64::from(seated.keep_alive) * 1500));
     stream.known();
-    let client = Client {
+    let client = Box::new(Client {
         stream,
         shared: shared.clone(),
         decoder,
@@ -172,7 +172,7 @@ pub(super) async fn welcome(
         heard: now,
         alarm: Box::pin(tokio::time::sleep_until(now + patience.unwrap_or_default())),
         unflushed: false,
-    };
+    });
     Ok((client, seated, version))
 }
 
@@ -263,7 +263,7 @@ async fn finish(stream: &mut Stream, out: &mut BytesMut) {
 
 impl Client {
     /// Serves the client until it goes, or is sent away.
-    pub(super) async fn serve(mut self) -> Ended {
+    pub(super) async fn serve(mut self: Box<Self>) -> Ended {
         let ended = poll_fn(|context| self.poll(context)).await;
         let now = Instant::now().into_std();
         {

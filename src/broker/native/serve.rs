@@ -177,7 +177,9 @@ impl Guest {
         let _alarm = Alarm(self.shared.clone());
         let peer = incoming.peer().clone();
         let begin = Instant::now();
-        let (stream, certificate) = match timeout(self.door.within, incoming.handshake()).await {
+        // What comes before a client is known is boxed: it would be a part of each connection as long as that lives.
+        let handshake = Box::pin(incoming.handshake());
+        let (stream, certificate) = match timeout(self.door.within, handshake).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 let count = self.lines().bad();
@@ -194,8 +196,9 @@ impl Guest {
             let here = self.door.most.is_some_and(|most| self.gate.guests() >= most);
             here || shared.hub().connected() >= shared.max_connections.load(Ordering::Relaxed)
         };
-        let welcomed =
-            connection::welcome(stream, &peer, certificate, &self.door, &self.shared, left, full).await;
+        let door = &self.door;
+        let welcome = connection::welcome(stream, &peer, certificate, door, &self.shared, left, full);
+        let welcomed = Box::pin(welcome).await;
         let (client, seated, version) = match welcomed {
             Ok(welcomed) => welcomed,
             Err(Ended::Closed) => return debug!(peer = %peer, "a connection that said nothing"),
