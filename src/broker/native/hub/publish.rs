@@ -277,7 +277,7 @@ impl Hub {
                         apart: true,
                         share: Some(Arc::new(Share {
                             group: group.name.clone(),
-                            filter: ByteString::new(),
+                            filter: group.filter.clone(),
                         })),
                     });
                 }

@@ -51,7 +51,7 @@ impl Hub {
         let sessions = &self.sessions;
         self.tree.matches(&orphan.message.topic, |found| {
             if let Found::Group(group) = found
-                && group.name == share.group
+                && (&group.name, &group.filter) == (&share.group, &share.filter)
                 && heir.is_none()
             {
                 let count = group.members.len();

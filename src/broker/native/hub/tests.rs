@@ -322,6 +322,23 @@ fn another_member_takes_what_was_not_acknowledged() {
 }
 
 #[test]
+fn a_group_of_the_same_name_with_another_filter_is_another() {
+    let mut bench = Bench::new(&Config::default());
+    let [one, two, other] = ["one", "two", "other"].map(|name| bench.connect(hello(name, Version::V5, 60)));
+    for (client, filter) in [(&one, "$share/g/#"), (&two, "$share/g/#"), (&other, "$share/g/a")] {
+        bench.subscribe(client, filter, Qos::AtLeastOnce);
+        bench.hears(client);
+    }
+    let writer = bench.connect(hello("w", Version::V311, 0));
+    bench.say(&writer, to("a", "x", 1, 1));
+    assert_eq!(bench.hears(&one), ["PUBLISH a \"x\" q1 id1"]);
+    assert_eq!(bench.hears(&other), ["PUBLISH a \"x\" q1 id1"]);
+    bench.hub.lost(two.seat, bench.now);
+    bench.hub.lost(one.seat, bench.now);
+    assert_eq!(bench.hears(&other), [""; 0], "it has had it");
+}
+
+#[test]
 fn a_reader_that_stalls_holds_publishers_for_a_moment_and_no_longer() {
     let mut bench = Bench::new(&Config::default());
     let reader = bench.connect(hello("r", Version::V311, 0));

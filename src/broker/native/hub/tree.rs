@@ -19,6 +19,8 @@ pub(super) struct Sub {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: ByteString,
+    /// Groups of one name with other filters are others.
+    pub(super) filter: ByteString,
     pub(super) members: Vec<Sub>,
     /// Whose turn it is.
     pub(super) next: usize,
@@ -56,7 +58,7 @@ pub(super) struct Tree {
 }
 
 impl Subs {
-    fn insert(&mut self, group: Option<&ByteString>, sub: Sub) -> bool {
+    fn insert(&mut self, group: Option<&ByteString>, filter: &ByteString, sub: Sub) -> bool {
         let subs = match group {
             None => &mut self.each,
             Some(name) => {
@@ -64,6 +66,7 @@ impl Subs {
                 let at = at.unwrap_or_else(|| {
                     self.groups.push(Group {
                         name: name.clone(),
+                        filter: filter.clone(),
                         members: Vec::new(),
                         next: 0,
                     });
@@ -202,7 +205,7 @@ impl Tree {
         } else {
             self.exact.entry(filter.clone()).or_default()
         };
-        let new = subs.insert(group, sub);
+        let new = subs.insert(group, filter, sub);
         self.count += usize::from(new);
         new
     }
