@@ -86,9 +86,12 @@ fn median(values: &[f64]) -> String {
 
 type Values = Vec<(&'static str, f64)>;
 
+/// Measures one row of the table.
+type Measure = Box<dyn Fn(&Broker) -> Result<Values>>;
+
 struct Row {
     name: &'static str,
-    measure: Box<dyn Fn(&Broker) -> Result<Values>>,
+    measure: Measure,
 }
 
 fn rows() -> Vec<Row> {

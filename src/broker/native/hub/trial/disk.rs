@@ -1,7 +1,7 @@
 //! A store without a disk: it keeps what it was given in order, and a part of it is written. What is not written when the
 //! process ends is lost.
 
-use super::super::super::message::{Message, Options};
+use super::super::super::message::{Kept, Message, Options};
 use super::super::super::store::{Change, Loaded, LoadedMessage, LoadedSession, SessionRecord};
 use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ struct State {
 /// What is written.
 #[derive(Default)]
 struct Rows {
-    retained: BTreeMap<ByteString, Arc<Message>>,
+    retained: BTreeMap<ByteString, Kept>,
     sessions: BTreeMap<ByteString, Row>,
 }
 
@@ -88,7 +88,7 @@ impl Disk {
         state.last = self.committed();
         let young = |message: &Message| message.expires.is_none_or(|expires| expires > now);
         let rows = &state.written;
-        let retained = rows.retained.values().filter(|message| young(message));
+        let retained = rows.retained.values().filter(|kept| young(&kept.message));
         let sessions = rows.sessions.iter().map(|(client, row)| LoadedSession {
             client: client.clone(),
             record: row.record.clone(),
@@ -106,7 +106,7 @@ impl Disk {
             received: row.received.iter().copied().collect(),
         });
         Loaded {
-            retained: retained.map(|message| Message::clone(message)).collect(),
+            retained: retained.cloned().collect(),
             sessions: sessions.collect(),
         }
     }
@@ -115,6 +115,7 @@ impl Disk {
 fn copy(row: &LoadedMessage) -> LoadedMessage {
     LoadedMessage {
         seq: row.seq,
+        packet_id: row.packet_id,
         message: row.message.clone(),
         qos: row.qos,
         retain: row.retain,
@@ -126,7 +127,7 @@ fn copy(row: &LoadedMessage) -> LoadedMessage {
 impl Rows {
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Retain { message } => _ = self.retained.insert(message.topic.clone(), message),
+            Change::Retain(kept) => _ = self.retained.insert(kept.message.topic.clone(), kept),
             Change::Unretain { topic } => _ = self.retained.remove(&topic),
             Change::Forget { client } => _ = self.sessions.remove(&client),
             Change::Session { client, mut record } => {
@@ -151,6 +152,7 @@ impl Rows {
             Change::Queue {
                 client,
                 seq,
+                packet_id,
                 message,
                 qos,
                 retain,
@@ -159,6 +161,7 @@ impl Rows {
                 let sent = None;
                 let row = LoadedMessage {
                     seq,
+                    packet_id,
                     message,
                     qos,
                     retain,

@@ -5,12 +5,12 @@ mod agree;
 mod client;
 mod disk;
 
-use super::super::access::Grants;
 use super::super::message::Options;
 use super::super::wire::{Connect, Encoder, Packet, Publish, Version, Will};
 use super::{Arrival, Hub, Journal, Settings};
-use crate::broker::{Config, Qos, WhenQueueFull};
+use crate::broker::{Config, Listener, Qos, Version as Only, WhenQueueFull};
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use client::Client;
 use disk::Disk;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -31,6 +31,8 @@ const FILTERS: [&str; 9] = [
     "$share/g/a",
     "$share/g/#",
 ];
+/// The name of the listener with a mount point.
+const BELOW: &str = "127.0.0.1:1";
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 
 /// The bytes that say what happens; behind their end all is 0.
@@ -99,6 +101,10 @@ impl Trial {
             max_offline_sessions: tape.of(&[100, 2]),
             max_retained_messages: tape.of(&[100, 2]),
             upgrade_outgoing_qos: tape.bit(),
+            listener: vec![Listener {
+                mount_point: Some("m/".into()),
+                ..Listener::loopback(1, Only::V3)
+            }],
             ..Config::default()
         };
         let now = Instant::now();
@@ -240,6 +246,7 @@ impl Trial {
             },
             alias_maximum: if five { tape.of(&[0, 1, 3]) } else { 0 },
             auth_method: None,
+            problem_information: true,
             user: None,
             password: None,
             will: (flags & 2 != 0).then(|| Will {
@@ -256,9 +263,12 @@ impl Trial {
         let arrival = Arrival {
             connect,
             user: None,
-            grants: Box::new(|_| Grants::all()),
-            // The last one comes by another listener.
-            mount: (n == CLIENTS - 1).then(|| "m/".into()),
+            // The last one comes by another listener, with a mount point.
+            listener: if n == CLIENTS - 1 {
+                BELOW.into()
+            } else {
+                ByteString::new()
+            },
             outlet: outlet.clone(),
         };
         let arrived = self.hub.arrive(arrival, self.now);
@@ -387,6 +397,7 @@ fn journal(disk: &Arc<Disk>) -> Journal {
     Journal::new(
         Box::new(move |batch| sink.take(batch)),
         disk.position(),
+        Arc::default(),
         Duration::from_secs(1),
     )
 }
