@@ -8,6 +8,7 @@ mod accept;
 mod chain;
 #[cfg(feature = "tls")]
 mod name;
+#[cfg(feature = "websocket")]
 mod now;
 mod stream;
 #[cfg_attr(not(feature = "tls"), path = "without_tls.rs")]

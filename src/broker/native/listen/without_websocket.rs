@@ -16,7 +16,7 @@ impl Upgrade {
         Upgrade
     }
 
-    pub(super) fn limit(&mut self, _: usize) {}
+    pub(super) fn limit(&mut self, _: usize, _: usize) {}
 
     pub(super) async fn accept<S>(&self, _: S) -> io::Result<Websocket<S>> {
         Err(io::ErrorKind::Unsupported.into())
