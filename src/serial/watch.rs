@@ -218,7 +218,8 @@ fn walk(
         let is_folder = || symlink_metadata(&next).is_ok_and(|found| found.is_dir());
         // Folders that stay are passed by: each file made in /tmp would wake us. Those of /dev come and go, and
         // do not always say so themselves (not while a shell stands in them).
-        if rest.is_empty() || at.starts_with(DEV) || !is_folder() {
+        let passed = !rest.is_empty() && !at.starts_with(DEV) && is_folder();
+        if !passed {
             watch(&at, &name)?;
         }
         if let Ok(target) = read_link(&next) {
@@ -230,7 +231,8 @@ fn walk(
                 at = PathBuf::from("/");
             }
             rest.extend(parts(&target));
-        } else if is_folder() {
+        } else if passed || is_folder() {
+            // One that was passed by and is gone by now is missed when it is to be watched, and the walk begins anew.
             at = next;
         } else {
             break;
