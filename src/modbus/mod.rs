@@ -1,8 +1,8 @@
 //! Modbus: what stands in requests and replies (application protocol V1.1b3), without the line below them.
 //!
 //! A frame here is what the framing methods `modbus-rtu` and `modbus-ascii` give: the address, the function, its
-//! data. [`Request`] is what is asked, [`Answer`] what came of it, [`Area`] a run of bits or registers, and
-//! [`join`] puts neighbours into few requests.
+//! data. `Request` is what is asked, `Answer` what came of it, `Area` a run of bits or registers, and
+//! `join` puts neighbours into few requests.
 
 mod answer;
 mod exception;

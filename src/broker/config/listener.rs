@@ -21,7 +21,7 @@ pub struct Listener {
     /// The path that a WebSocket client asks for. Default: any.
     #[serde(default)]
     pub path: Option<String>,
-    /// The pages whose scripts may connect by WebSocket, such as "https://panel.example": a browser says which page it
+    /// The pages whose scripts may connect by WebSocket, such as `https://panel.example`: a browser says which page it
     /// acts for. Clients that are no browsers say nothing, and are let in. Default: any page.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
