@@ -21,6 +21,7 @@ pub mod octets;
 pub mod port;
 pub mod profile;
 pub mod publish;
+mod read_any;
 pub mod serial;
 pub mod span;
 pub mod template;

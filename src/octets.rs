@@ -1,7 +1,8 @@
 //! Bytes as a person writes them in the configuration: a string, or a list of numbers.
 
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
@@ -36,28 +37,18 @@ impl fmt::Debug for Octets {
     }
 }
 
-impl<'de> Deserialize<'de> for Octets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Octets;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of bytes such as [0x42, 0x4d]")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Octets, E> {
-                Ok(Octets(text.as_bytes().to_vec()))
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Octets, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = seq.next_element::<u8>()? {
-                    bytes.push(byte);
-                }
-                Ok(Octets(bytes))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
+read_any!(Octets, "a string or a list of bytes such as [0x42, 0x4d]", {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Octets, E> {
+        Ok(Octets(text.as_bytes().to_vec()))
     }
-}
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Octets, A::Error> {
+        let mut bytes = Vec::new();
+        while let Some(byte) = seq.next_element::<u8>()? {
+            bytes.push(byte);
+        }
+        Ok(Octets(bytes))
+    }
+});
 
 impl JsonSchema for Octets {
     fn schema_name() -> Cow<'static, str> {
@@ -77,6 +68,7 @@ impl JsonSchema for Octets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
 
     #[derive(Deserialize)]
     struct Held {

@@ -1,7 +1,8 @@
 //! Lengths of time as a person writes them in the configuration: `"20ms"`, `"2s"`, `"1min 30s"`.
 
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -32,28 +33,18 @@ impl fmt::Display for Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Span;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time with its unit, such as \"20ms\" or \"2s\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                let span = humantime::parse_duration(text)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
-                if span > LONGEST {
-                    return Err(E::custom(format!(
-                        "\"{text}\" is too long: at most a year is taken"
-                    )));
-                }
-                Ok(Span(span))
-            }
+read_any!(Span, "a time with its unit, such as \"20ms\" or \"2s\"", {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+        let span = humantime::parse_duration(text)
+            .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
+        if span > LONGEST {
+            return Err(E::custom(format!(
+                "\"{text}\" is too long: at most a year is taken"
+            )));
         }
-        deserializer.deserialize_any(Visitor)
+        Ok(Span(span))
     }
-}
+});
 
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {
@@ -71,6 +62,7 @@ impl JsonSchema for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
 
     #[derive(Deserialize)]
     struct Held {

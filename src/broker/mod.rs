@@ -30,10 +30,11 @@ pub mod trial {
     }
 }
 
+use crate::read_any::read_any;
 use crate::topic::{Filter, Topic};
 use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -393,32 +394,26 @@ impl fmt::Display for Qos {
     }
 }
 
-impl<'de> Deserialize<'de> for Qos {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Qos;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a quality of service: 0 (at most once), 1 (at least once) or 2 (exactly once)")
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Qos, E> {
-                match number {
-                    0 => Ok(Qos::AtMostOnce),
-                    1 => Ok(Qos::AtLeastOnce),
-                    2 => Ok(Qos::ExactlyOnce),
-                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
-                }
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Qos, E> {
-                match u64::try_from(number) {
-                    Ok(number) => self.visit_u64(number),
-                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
-                }
+read_any!(
+    Qos,
+    "a quality of service: 0 (at most once), 1 (at least once) or 2 (exactly once)",
+    {
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Qos, E> {
+            match number {
+                0 => Ok(Qos::AtMostOnce),
+                1 => Ok(Qos::AtLeastOnce),
+                2 => Ok(Qos::ExactlyOnce),
+                _ => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
             }
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Qos, E> {
+            match u64::try_from(number) {
+                Ok(number) => self.visit_u64(number),
+                Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+            }
+        }
     }
-}
+);
 
 impl JsonSchema for Qos {
     fn schema_name() -> Cow<'static, str> {

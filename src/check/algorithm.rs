@@ -3,8 +3,9 @@
 use super::catalogue::{ALIASES, AMBIGUOUS, CRCS};
 use super::own::Own;
 use super::sum::{SUMS, Sum};
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -179,25 +180,19 @@ impl fmt::Debug for Algorithm {
     }
 }
 
-impl<'de> Deserialize<'de> for Algorithm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Algorithm;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a checksum algorithm, such as \"CRC-16/MODBUS\" or \"sum8\"")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Algorithm, A::Error> {
-                let own = Own::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                own.algorithm().map_err(de::Error::custom)
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Algorithm, E> {
-                Algorithm::parse(name).map_err(E::custom)
-            }
+read_any!(
+    Algorithm,
+    "the name of a checksum algorithm, such as \"CRC-16/MODBUS\" or \"sum8\"",
+    {
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Algorithm, A::Error> {
+            let own = Own::deserialize(de::value::MapAccessDeserializer::new(map))?;
+            own.algorithm().map_err(de::Error::custom)
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Algorithm, E> {
+            Algorithm::parse(name).map_err(E::custom)
+        }
     }
-}
+);
 
 impl JsonSchema for Algorithm {
     fn schema_name() -> Cow<'static, str> {

@@ -3,10 +3,10 @@
 use super::engine::Engine;
 use super::{Algorithm, Check, Order};
 use crate::octets::Octets;
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, de};
-use std::fmt;
+use serde::{Deserialize, de};
 use std::sync::Arc;
 
 /// The check that ends a frame, or stands elsewhere in it. The name alone is enough for most:
@@ -229,24 +229,18 @@ impl Config {
     }
 }
 
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Config;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a checksum algorithm, or a table such as { algorithm = \"sum8\" }")
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Config, E> {
-                Algorithm::parse(name).map(Config::new).map_err(E::custom)
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
-                Config::deserialize(MapAccessDeserializer::new(map))
-            }
+read_any!(
+    Config,
+    "the name of a checksum algorithm, or a table such as { algorithm = \"sum8\" }",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Config, E> {
+            Algorithm::parse(name).map(Config::new).map_err(E::custom)
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
+            Config::deserialize(MapAccessDeserializer::new(map))
+        }
     }
-}
+);
 
 /// A check may be written as the algorithm's name alone.
 fn name_alone(schema: &mut Schema) {

@@ -1,11 +1,12 @@
 //! From a payload to a frame's data.
 
 use super::{Error, text};
+use crate::read_any::read_any;
 use crate::template::{Part, split};
 use crate::topic::{Filter, Topic};
 use data_encoding::{BASE64, BASE64_NOPAD, DecodeError, DecodeKind, HEXLOWER_PERMISSIVE};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -163,21 +164,11 @@ impl fmt::Debug for DownTemplate {
     }
 }
 
-impl<'de> Deserialize<'de> for DownTemplate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = DownTemplate;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text such as \"SET {{ payload }}\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<DownTemplate, E> {
-                DownTemplate::parse(text).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Visitor)
+read_any!(DownTemplate, "a text such as \"SET {{ payload }}\"", {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<DownTemplate, E> {
+        DownTemplate::parse(text).map_err(E::custom)
     }
-}
+});
 
 impl JsonSchema for DownTemplate {
     fn schema_name() -> Cow<'static, str> {

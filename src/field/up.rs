@@ -1,12 +1,12 @@
 //! From a frame to a payload.
 
 use super::{Error, text};
+use crate::read_any::read_any;
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::{Deserialize, Deserializer, Serialize, de};
-use std::fmt;
+use serde::{Deserialize, Serialize, de};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How a frame becomes a message's payload. Default "raw".
@@ -117,29 +117,21 @@ pub(crate) fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_micros(UNIX_EPOCH + since).to_string()
 }
 
-impl<'de> Deserialize<'de> for Up {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Up;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "\"raw\", \"text\", \"hex\", \"base64\", \"json\" or { json = { data = \"hex\" } }",
-                )
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Up, E> {
-                match name {
-                    "json" => Ok(Up::Json(Json::default())),
-                    _ => Up::deserialize(StrDeserializer::new(name)),
-                }
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Up, A::Error> {
-                Up::deserialize(MapAccessDeserializer::new(map))
+read_any!(
+    Up,
+    "\"raw\", \"text\", \"hex\", \"base64\", \"json\" or { json = { data = \"hex\" } }",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Up, E> {
+            match name {
+                "json" => Ok(Up::Json(Json::default())),
+                _ => Up::deserialize(StrDeserializer::new(name)),
             }
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Up, A::Error> {
+            Up::deserialize(MapAccessDeserializer::new(map))
+        }
     }
-}
+);
 
 /// The name alone is "json" with all defaults.
 fn bare_json(schema: &mut Schema) {

@@ -3,12 +3,12 @@
 use super::{
     Error, Framing, Method, cobs, fixed, hdlc, idle, length, line, modbus, raw, slip, start, start_end,
 };
+use crate::read_any::read_any;
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{self, IgnoredAny, IntoDeserializer};
-use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 /// How frames are told apart in the stream of bytes: `frame = "line"`, or with settings
@@ -104,49 +104,43 @@ impl Config {
     }
 }
 
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Config;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a framing method such as \"line\" or { line = { max = 256 } }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Config, E> {
-                let name = Name::deserialize(text.into_deserializer())?;
-                Config::plain(name).map_err(|example| {
-                    E::custom(format!(
-                        "`{text}` needs its settings, for example {{ {example} }}"
-                    ))
-                })
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
-                let Some(name) = map.next_key::<Name>()? else {
-                    return Err(de::Error::custom("the framing method is missing"));
-                };
-                let config = match name {
-                    Name::Line => Config::Line(map.next_value()?),
-                    Name::Fixed => Config::Fixed(map.next_value()?),
-                    Name::Start => Config::Start(map.next_value()?),
-                    Name::StartEnd => Config::StartEnd(map.next_value()?),
-                    Name::Length => Config::Length(map.next_value()?),
-                    Name::Idle => Config::Idle(map.next_value()?),
-                    Name::Slip => Config::Slip(map.next_value()?),
-                    Name::Cobs => Config::Cobs(map.next_value()?),
-                    Name::Hdlc => Config::Hdlc(map.next_value()?),
-                    Name::ModbusRtu => Config::ModbusRtu(map.next_value()?),
-                    Name::ModbusAscii => Config::ModbusAscii(map.next_value()?),
-                    Name::Raw => Config::Raw(map.next_value()?),
-                };
-                if map.next_key::<IgnoredAny>()?.is_some() {
-                    return Err(de::Error::custom("one framing method is wanted, not several"));
-                }
-                Ok(config)
-            }
+read_any!(
+    Config,
+    "a framing method such as \"line\" or { line = { max = 256 } }",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Config, E> {
+            let name = Name::deserialize(text.into_deserializer())?;
+            Config::plain(name).map_err(|example| {
+                E::custom(format!(
+                    "`{text}` needs its settings, for example {{ {example} }}"
+                ))
+            })
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
+            let Some(name) = map.next_key::<Name>()? else {
+                return Err(de::Error::custom("the framing method is missing"));
+            };
+            let config = match name {
+                Name::Line => Config::Line(map.next_value()?),
+                Name::Fixed => Config::Fixed(map.next_value()?),
+                Name::Start => Config::Start(map.next_value()?),
+                Name::StartEnd => Config::StartEnd(map.next_value()?),
+                Name::Length => Config::Length(map.next_value()?),
+                Name::Idle => Config::Idle(map.next_value()?),
+                Name::Slip => Config::Slip(map.next_value()?),
+                Name::Cobs => Config::Cobs(map.next_value()?),
+                Name::Hdlc => Config::Hdlc(map.next_value()?),
+                Name::ModbusRtu => Config::ModbusRtu(map.next_value()?),
+                Name::ModbusAscii => Config::ModbusAscii(map.next_value()?),
+                Name::Raw => Config::Raw(map.next_value()?),
+            };
+            if map.next_key::<IgnoredAny>()?.is_some() {
+                return Err(de::Error::custom("one framing method is wanted, not several"));
+            }
+            Ok(config)
+        }
     }
-}
+);
 
 impl JsonSchema for Config {
     fn schema_name() -> Cow<'static, str> {

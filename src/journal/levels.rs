@@ -1,7 +1,8 @@
 //! Which events are wanted: `"info"`, or `"info,mqttyd::port=debug"`.
 
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -187,21 +188,15 @@ impl serde::Serialize for Levels {
     }
 }
 
-impl<'de> Deserialize<'de> for Levels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Levels;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a log level such as \"info\", or \"info,mqttyd::port=debug\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Levels, E> {
-                text.parse().map_err(E::custom)
-            }
+read_any!(
+    Levels,
+    "a log level such as \"info\", or \"info,mqttyd::port=debug\"",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Levels, E> {
+            text.parse().map_err(E::custom)
         }
-        deserializer.deserialize_any(Visitor)
     }
-}
+);
 
 impl JsonSchema for Levels {
     fn schema_name() -> Cow<'static, str> {

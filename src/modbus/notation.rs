@@ -1,10 +1,10 @@
 //! Registers as data sheets number them: 40001 is the first holding register, 30001 the first input register.
 
 use super::Table;
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
-use std::fmt;
 
 /// A number of a register, whose first digit tells the table: 0 coils, 1 discrete inputs, 3 input registers, 4
 /// holding registers. The rest counts from 1.
@@ -36,31 +36,22 @@ impl Notation {
     }
 }
 
-impl<'de> Deserialize<'de> for Notation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Notation;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a register's number of 5 or 6 digits, such as 30343 or 400001 (coils as text: \"00001\")",
-                )
-            }
-            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Notation, E> {
-                Notation::parse(&n.to_string())
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Signed(n), &self))
-            }
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Notation, E> {
-                Notation::parse(&n.to_string())
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(n), &self))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Notation, E> {
-                Notation::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
+read_any!(
+    Notation,
+    "a register's number of 5 or 6 digits, such as 30343 or 400001 (coils as text: \"00001\")",
+    {
+        fn visit_i64<E: de::Error>(self, n: i64) -> Result<Notation, E> {
+            Notation::parse(&n.to_string()).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(n), &self))
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_u64<E: de::Error>(self, n: u64) -> Result<Notation, E> {
+            Notation::parse(&n.to_string())
+                .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Notation, E> {
+            Notation::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
     }
-}
+);
 
 impl JsonSchema for Notation {
     fn schema_name() -> Cow<'static, str> {

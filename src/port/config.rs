@@ -3,6 +3,7 @@
 use crate::broker::Qos;
 use crate::octets::Octets;
 use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window};
+use crate::read_any::read_any;
 use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
 use crate::span::Span;
 use crate::topic::{Filter, Template, Topic};
@@ -470,38 +471,25 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-impl<'de> Deserialize<'de> for ResultTopic {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = ResultTopic;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, or a topic such as \"{{ topic }}/result\"")
-            }
-            fn visit_bool<E: de::Error>(self, yes: bool) -> Result<ResultTopic, E> {
-                match yes {
-                    true => Ok(ResultTopic("{{ topic }}/result".into())),
-                    false => Err(E::invalid_value(de::Unexpected::Bool(false), &self)),
-                }
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ResultTopic, E> {
-                let topic = ResultTopic(text.to_owned());
-                let names = text
-                    .split("{{")
-                    .skip(1)
-                    .map(|part| part.split("}}").next().unwrap_or("").trim());
-                if names.clone().count() > 1
-                    || names.clone().any(|name| name != "topic")
-                    || topic.of("a").is_none()
-                {
-                    return Err(E::invalid_value(de::Unexpected::Str(text), &self));
-                }
-                Ok(topic)
-            }
+read_any!(ResultTopic, "true, or a topic such as \"{{ topic }}/result\"", {
+    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<ResultTopic, E> {
+        match yes {
+            true => Ok(ResultTopic("{{ topic }}/result".into())),
+            false => Err(E::invalid_value(de::Unexpected::Bool(false), &self)),
         }
-        deserializer.deserialize_any(Visitor)
     }
-}
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ResultTopic, E> {
+        let topic = ResultTopic(text.to_owned());
+        let names = text
+            .split("{{")
+            .skip(1)
+            .map(|part| part.split("}}").next().unwrap_or("").trim());
+        if names.clone().count() > 1 || names.clone().any(|name| name != "topic") || topic.of("a").is_none() {
+            return Err(E::invalid_value(de::Unexpected::Str(text), &self));
+        }
+        Ok(topic)
+    }
+});
 
 impl JsonSchema for ResultTopic {
     fn schema_name() -> Cow<'static, str> {

@@ -6,8 +6,9 @@ use crate::check;
 use crate::field::Mistake;
 use crate::frame::{self, Framing};
 use crate::profile::{self, Guard, Profile};
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -129,64 +130,50 @@ enum Element {
     Member(Box<Member>),
 }
 
-impl<'de> Deserialize<'de> for Element {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Element;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a device profile, or a table with a `profile`")
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Element, E> {
-                Ok(Element::Name(name.to_owned()))
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Element, A::Error> {
-                let member = Member::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Element::Member(Box::new(member)))
-            }
+read_any!(
+    Element,
+    "the name of a device profile, or a table with a `profile`",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Element, E> {
+            Ok(Element::Name(name.to_owned()))
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Element, A::Error> {
+            let member = Member::deserialize(de::value::MapAccessDeserializer::new(map))?;
+            Ok(Element::Member(Box::new(member)))
+        }
     }
-}
+);
 
-impl<'de> Deserialize<'de> for Device {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Device;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "the name of a device profile, a list of names, a table that describes the device, or `[[port.device]]` for each",
-                )
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Device, E> {
-                Ok(Device::Named(vec![name.to_owned()]))
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Device, A::Error> {
-                let (mut names, mut members) = (Vec::new(), Vec::new());
-                while let Some(element) = seq.next_element::<Element>()? {
-                    match element {
-                        Element::Name(name) => names.push(name),
-                        Element::Member(member) => members.push(*member),
-                    }
-                }
-                match (names.is_empty(), members.is_empty()) {
-                    (true, true) => Err(de::Error::custom("the list names no device profile")),
-                    (false, false) => Err(de::Error::custom(
-                        "either names of profiles that share the line, or a table for each device",
-                    )),
-                    (false, true) => Ok(Device::Named(names)),
-                    (true, false) => Ok(Device::Members(members)),
+read_any!(
+    Device,
+    "the name of a device profile, a list of names, a table that describes the device, or `[[port.device]]` for each",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Device, E> {
+            Ok(Device::Named(vec![name.to_owned()]))
+        }
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Device, A::Error> {
+            let (mut names, mut members) = (Vec::new(), Vec::new());
+            while let Some(element) = seq.next_element::<Element>()? {
+                match element {
+                    Element::Name(name) => names.push(name),
+                    Element::Member(member) => members.push(*member),
                 }
             }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
-                let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Device::Inline(Box::new(config)))
+            match (names.is_empty(), members.is_empty()) {
+                (true, true) => Err(de::Error::custom("the list names no device profile")),
+                (false, false) => Err(de::Error::custom(
+                    "either names of profiles that share the line, or a table for each device",
+                )),
+                (false, true) => Ok(Device::Named(names)),
+                (true, false) => Ok(Device::Members(members)),
             }
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
+            let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
+            Ok(Device::Inline(Box::new(config)))
+        }
     }
-}
+);
 
 impl JsonSchema for Device {
     fn schema_name() -> Cow<'static, str> {

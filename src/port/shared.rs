@@ -5,13 +5,13 @@ use crate::bus;
 use crate::field::Mistake;
 use crate::profile::asked::Address;
 use crate::profile::{self, Profile};
+use crate::read_any::read_any;
 use crate::span::Span;
 use crate::topic::Filter;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -285,25 +285,19 @@ fn yes() -> bool {
     true
 }
 
-impl<'de> Deserialize<'de> for Described {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Described;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a device profile, or a table that describes the device")
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Described, E> {
-                Ok(Described::Named(name.to_owned()))
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Described, A::Error> {
-                let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Described::Inline(Box::new(config)))
-            }
+read_any!(
+    Described,
+    "the name of a device profile, or a table that describes the device",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Described, E> {
+            Ok(Described::Named(name.to_owned()))
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Described, A::Error> {
+            let config = profile::Config::deserialize(de::value::MapAccessDeserializer::new(map))?;
+            Ok(Described::Inline(Box::new(config)))
+        }
     }
-}
+);
 
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,10 +2,11 @@
 
 use crate::field::config::{Field, Order};
 use crate::octets::Octets;
+use crate::read_any::read_any;
 use crate::serial::Baud;
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -209,24 +210,6 @@ impl fmt::Display for Address {
             Address::Text(text) => text.fmt(f),
         }
     }
-}
-
-macro_rules! read_any {
-    ($type:ty, $expecting:literal, { $($method:item)* }) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Visitor;
-                impl<'de> de::Visitor<'de> for Visitor {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    $($method)*
-                }
-                deserializer.deserialize_any(Visitor)
-            }
-        }
-    };
 }
 
 read_any!(Address, "an address: a number from 0 on, or a text", {

@@ -6,12 +6,12 @@ use crate::field::cipher::Keys;
 use crate::field::config::{Decode, Field, Order, Unpacks};
 use crate::modbus::Said;
 use crate::octets::Octets;
+use crate::read_any::read_any;
 use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
 use crate::{check, frame};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
-use std::fmt;
 
 /// A device profile: the serial line, how frames are cut and checked, what they say, what can be sent.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -337,24 +337,6 @@ pub enum Wanted {
 
 fn record() -> String {
     "record".to_owned()
-}
-
-macro_rules! read_any {
-    ($type:ty, $expecting:literal, { $($method:item)* }) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Visitor;
-                impl<'de> de::Visitor<'de> for Visitor {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    $($method)*
-                }
-                deserializer.deserialize_any(Visitor)
-            }
-        }
-    };
 }
 
 fn all<'de, T: Deserialize<'de>, A: de::SeqAccess<'de>>(mut seq: A) -> Result<Vec<T>, A::Error> {

@@ -1,12 +1,12 @@
 //! When something is published: on change, at most so often, over a window, and what is said of silence.
 
+use crate::read_any::read_any;
 use crate::span::Span;
 use crate::template::Text;
 use crate::topic::Template;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, de};
-use std::fmt;
+use serde::{Deserialize, de};
 use std::time::Duration;
 
 /// The fields that an entry publishes, in this order.
@@ -136,80 +136,58 @@ impl Policy {
     }
 }
 
-impl<'de> Deserialize<'de> for Chosen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Chosen;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a field, or a table such as { name = \"pm25\", every = \"10s\" }")
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Chosen, E> {
-                Ok(Chosen {
-                    name: name.to_owned(),
-                    ..Chosen::default()
-                })
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Chosen, A::Error> {
-                Chosen::deserialize(MapAccessDeserializer::new(map))
-            }
+read_any!(
+    Chosen,
+    "the name of a field, or a table such as { name = \"pm25\", every = \"10s\" }",
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Chosen, E> {
+            Ok(Chosen {
+                name: name.to_owned(),
+                ..Chosen::default()
+            })
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Chosen, A::Error> {
+            Chosen::deserialize(MapAccessDeserializer::new(map))
+        }
     }
-}
+);
 
-impl<'de> Deserialize<'de> for Change {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Change;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false, { by = 0.5 } or { percent = 2 }")
-            }
-            fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Change, E> {
-                Ok(Change {
-                    any: !yes,
-                    ..Change::default()
-                })
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Change, A::Error> {
-                let change = Change::deserialize(MapAccessDeserializer::new(map))?;
-                for band in [change.by, change.percent].into_iter().flatten() {
-                    if !band.is_finite() || band < 0.0 {
-                        return Err(de::Error::custom(format!(
-                            "a dead band can't be {band}: it is a number from 0 on"
-                        )));
-                    }
-                }
-                Ok(change)
+read_any!(Change, "true, false, { by = 0.5 } or { percent = 2 }", {
+    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Change, E> {
+        Ok(Change {
+            any: !yes,
+            ..Change::default()
+        })
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Change, A::Error> {
+        let change = Change::deserialize(MapAccessDeserializer::new(map))?;
+        for band in [change.by, change.percent].into_iter().flatten() {
+            if !band.is_finite() || band < 0.0 {
+                return Err(de::Error::custom(format!(
+                    "a dead band can't be {band}: it is a number from 0 on"
+                )));
             }
         }
-        deserializer.deserialize_any(Visitor)
+        Ok(change)
     }
-}
+});
 
-impl<'de> Deserialize<'de> for Stale {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Stale;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time such as \"5min\", or { after = \"5min\", payload = \"unavailable\" }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Stale, E> {
-                let after = Span::deserialize(de::value::StrDeserializer::new(text))?;
-                Ok(Stale {
-                    after,
-                    ..Stale::default()
-                })
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Stale, A::Error> {
-                Stale::deserialize(MapAccessDeserializer::new(map))
-            }
+read_any!(
+    Stale,
+    "a time such as \"5min\", or { after = \"5min\", payload = \"unavailable\" }",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Stale, E> {
+            let after = Span::deserialize(de::value::StrDeserializer::new(text))?;
+            Ok(Stale {
+                after,
+                ..Stale::default()
+            })
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Stale, A::Error> {
+            Stale::deserialize(MapAccessDeserializer::new(map))
+        }
     }
-}
+);
 
 /// `schema`, or what stands in its place.
 fn or(schema: &mut Schema, other: Schema) {

@@ -2,11 +2,11 @@
 
 use super::Object;
 use crate::field::{Json, Up};
+use crate::read_any::read_any;
 use crate::template::Text;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::{Deserialize, Deserializer, de};
-use std::fmt;
+use serde::{Deserialize, de};
 
 /// What a message's payload is: the frame's bytes, or what its values say.
 #[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
@@ -48,31 +48,23 @@ impl Payload {
     }
 }
 
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Payload;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "\"raw\", \"text\", \"hex\", \"base64\", \"json\", \"value\", \"values\" or \
+read_any!(
+    Payload,
+    "\"raw\", \"text\", \"hex\", \"base64\", \"json\", \"value\", \"values\" or \
                      { template = \"{{ value }}\" }",
-                )
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Payload, E> {
-                match name {
-                    "json" => Ok(Payload::Json(Json::default())),
-                    "values" => Ok(Payload::Values(Object::default())),
-                    _ => Payload::deserialize(StrDeserializer::new(name)),
-                }
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Payload, A::Error> {
-                Payload::deserialize(MapAccessDeserializer::new(map))
+    {
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Payload, E> {
+            match name {
+                "json" => Ok(Payload::Json(Json::default())),
+                "values" => Ok(Payload::Values(Object::default())),
+                _ => Payload::deserialize(StrDeserializer::new(name)),
             }
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Payload, A::Error> {
+            Payload::deserialize(MapAccessDeserializer::new(map))
+        }
     }
-}
+);
 
 /// The name alone means all defaults.
 fn bare(schema: &mut Schema) {

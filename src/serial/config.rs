@@ -1,5 +1,6 @@
 //! How a serial port is named and set, as a person writes it.
 
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
@@ -171,31 +172,25 @@ impl fmt::Display for UsbId {
     }
 }
 
-impl<'de> Deserialize<'de> for UsbId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = UsbId;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a USB id of four hexadecimal digits, such as 0x0403 or \"0403\"")
-            }
-            fn visit_i64<E: de::Error>(self, n: i64) -> Result<UsbId, E> {
-                u16::try_from(n)
-                    .map(UsbId)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
-            }
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<UsbId, E> {
-                u16::try_from(n)
-                    .map(UsbId)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<UsbId, E> {
-                UsbId::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
+read_any!(
+    UsbId,
+    "a USB id of four hexadecimal digits, such as 0x0403 or \"0403\"",
+    {
+        fn visit_i64<E: de::Error>(self, n: i64) -> Result<UsbId, E> {
+            u16::try_from(n)
+                .map(UsbId)
+                .map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
         }
-        deserializer.deserialize_any(Visitor)
+        fn visit_u64<E: de::Error>(self, n: u64) -> Result<UsbId, E> {
+            u16::try_from(n)
+                .map(UsbId)
+                .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<UsbId, E> {
+            UsbId::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
     }
-}
+);
 
 impl JsonSchema for UsbId {
     fn schema_name() -> Cow<'static, str> {

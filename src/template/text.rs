@@ -2,8 +2,9 @@
 
 use super::engine::{LONGEST, Page};
 use super::{Formula, Mistake, Part, SplitError, Values, formula, split};
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -144,21 +145,15 @@ impl fmt::Debug for Text {
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Text;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text with values in it, such as \"{{ value }} {{ unit }}\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                Text::parse(text).map_err(E::custom)
-            }
+read_any!(
+    Text,
+    "a text with values in it, such as \"{{ value }} {{ unit }}\"",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+            Text::parse(text).map_err(E::custom)
         }
-        deserializer.deserialize_any(Visitor)
     }
-}
+);
 
 impl JsonSchema for Text {
     fn schema_name() -> Cow<'static, str> {

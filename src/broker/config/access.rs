@@ -1,9 +1,10 @@
 //! Who may connect, and what they may read and write.
 
 use crate::broker::secret::{HashError, Secret};
+use crate::read_any::read_any;
 use crate::topic::Filter;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::fmt;
 
 /// Somebody who may connect.
@@ -34,22 +35,16 @@ impl Password {
     }
 }
 
-impl<'de> Deserialize<'de> for Password {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Password;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a password, or a hash of one as `mqttyd passwd` prints it")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Password, E> {
-                Secret::configured(text).map_err(E::custom)?;
-                Ok(Password(text.to_owned()))
-            }
+read_any!(
+    Password,
+    "a password, or a hash of one as `mqttyd passwd` prints it",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Password, E> {
+            Secret::configured(text).map_err(E::custom)?;
+            Ok(Password(text.to_owned()))
         }
-        deserializer.deserialize_any(Visitor)
     }
-}
+);
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

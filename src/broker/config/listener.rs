@@ -1,7 +1,8 @@
 //! Where clients connect: addresses, what carries the protocol there, and how it is encrypted.
 
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -196,38 +197,30 @@ impl FromStr for Address {
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Address;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "an address with its port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\"",
-                )
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
-                let number = text.trim_start_matches([':', '*']).parse::<u16>();
-                match (text.parse(), number, text.parse::<IpAddr>()) {
-                    (Ok(address), _, _) => Ok(address),
-                    (_, Ok(number), _) => Err(E::custom(format!(
-                        "an address is missing before the port; \
-                         \"127.0.0.1:{number}\" is for this machine only, \"0.0.0.0:{number}\" for everybody"
-                    ))),
-                    (_, _, Ok(ip)) => Err(E::custom(format!(
-                        "a port is missing behind the address; write \"{}\"",
-                        SocketAddr::from((ip, 1883))
-                    ))),
-                    _ if text.starts_with('/') => {
-                        Err(E::custom(format!("for a Unix socket write \"unix:{text}\"")))
-                    }
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+read_any!(
+    Address,
+    "an address with its port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\"",
+    {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
+            let number = text.trim_start_matches([':', '*']).parse::<u16>();
+            match (text.parse(), number, text.parse::<IpAddr>()) {
+                (Ok(address), _, _) => Ok(address),
+                (_, Ok(number), _) => Err(E::custom(format!(
+                    "an address is missing before the port; \
+                 \"127.0.0.1:{number}\" is for this machine only, \"0.0.0.0:{number}\" for everybody"
+                ))),
+                (_, _, Ok(ip)) => Err(E::custom(format!(
+                    "a port is missing behind the address; write \"{}\"",
+                    SocketAddr::from((ip, 1883))
+                ))),
+                _ if text.starts_with('/') => {
+                    Err(E::custom(format!("for a Unix socket write \"unix:{text}\"")))
                 }
+                _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
             }
         }
-        deserializer.deserialize_any(Visitor)
     }
-}
+);
 
 impl JsonSchema for Address {
     fn schema_name() -> Cow<'static, str> {

@@ -3,29 +3,11 @@
 use super::types::{Amount, At, Epoch, Factor, Order, TimeForm, Type, Zone};
 use super::unpack::{Letter, Unpack, Unpacks};
 use super::{Cases, Count, Flags, Label, Labels, Scalar, Scalars};
+use crate::read_any::read_any;
 use serde::{Deserialize, Deserializer, de};
-use std::fmt;
 
 const TYPES: &str = "`u8` to `u64`, `i8` to `i64` (any number of bits), `f16`, `f32`, `f64`, `bool`, `uint`, `int`, `bcd`, \
                      `bcd-swapped`, `text`, `bytes`, `decimal`, `hex`, `binary`, `octal`, `time` or `skip`";
-
-macro_rules! read_any {
-    ($type:ty, $expecting:literal, { $($method:item)* }) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Visitor;
-                impl<'de> de::Visitor<'de> for Visitor {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    $($method)*
-                }
-                deserializer.deserialize_any(Visitor)
-            }
-        }
-    };
-}
 
 read_any!(At, "an offset, the number of a column, a key or an expression", {
     fn visit_i64<E: de::Error>(self, n: i64) -> Result<At, E> {
