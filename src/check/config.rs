@@ -18,7 +18,7 @@ pub struct Config {
     /// The algorithm: any name of the CRC catalogue ("CRC-16/MODBUS", "CRC-8/MAXIM-DOW"), or one of sum8,
     /// sum16, sum24, sum32 (the bytes added), each also with "-negated" (two's complement) or "-complemented"
     /// (one's complement); sum7, sum15; sum16-words, internet, xor8, xor16, lrc, teleinfo, fletcher8 (u-blox),
-    /// fletcher16, fletcher32, adler32. Names in common use are taken as well: "modbus", "xmodem", "kermit",
+    /// fletcher16, fletcher32, adler32; ebus, ems and sick of those buses and scanners. Names in common use are taken as well: "modbus", "xmodem", "kermit",
     /// "x-25", "crc-16/ccitt-false", "crc-8/maxim", "crc-32c", "lrc" (sum8-negated), "bcc" and "nmea" (xor8),
     /// "ubx" (fletcher8). "crc8", "crc16", "crc32" and "ccitt" alone are refused: several algorithms go by them.
     pub algorithm: Algorithm,

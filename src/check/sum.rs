@@ -28,6 +28,13 @@ pub(super) enum Sum {
     Fletcher32,
     /// Adler-32 (RFC 1950).
     Adler32,
+    /// The CRC of heaters on the eBUS: polynomial 0x9B, each byte combined behind the shift (eBUS specification, layer 2).
+    Ebus,
+    /// The check of Buderus' and Bosch's EMS: one shift by the polynomial 0x19, then the byte combined.
+    Ems,
+    /// The CRC of SICK's laser scanners: at each byte one shift by 0x8005, then the byte and the one before it combined
+    /// (telegram listing LMS2xx, section 5).
+    Sick,
     /// By a rule of its own.
     Own(&'static OwnSum),
 }
@@ -78,6 +85,9 @@ pub(super) static SUMS: &[Entry] = sums! {
     "fletcher16" Sum::Fletcher16,
     "fletcher32" Sum::Fletcher32,
     "adler32" Sum::Adler32,
+    "ebus" Sum::Ebus,
+    "ems" Sum::Ems,
+    "sick" Sum::Sick,
 };
 
 impl Sum {
@@ -85,8 +95,8 @@ impl Sum {
     pub(super) fn bits(self) -> u32 {
         match self {
             Sum::Bytes(bits, _) => bits,
-            Sum::Xor8 | Sum::Teleinfo => 8,
-            Sum::Words | Sum::Internet | Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 => 16,
+            Sum::Xor8 | Sum::Teleinfo | Sum::Ebus | Sum::Ems => 8,
+            Sum::Words | Sum::Internet | Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 | Sum::Sick => 16,
             Sum::Fletcher32 | Sum::Adler32 => 32,
             Sum::Own(own) => own.bits.into(),
         }
@@ -96,7 +106,7 @@ impl Sum {
     pub(super) fn low_byte_first(self) -> bool {
         matches!(
             self,
-            Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 | Sum::Fletcher32
+            Sum::Xor16 | Sum::Fletcher8 | Sum::Fletcher16 | Sum::Fletcher32 | Sum::Sick
         ) || matches!(
             self,
             Sum::Own(OwnSum {
@@ -142,9 +152,26 @@ impl Sum {
             Sum::Fletcher16 => fletcher(bytes.map(u32::from), 0, 255, 8),
             Sum::Fletcher32 => fletcher(words(bytes).map(|w| u16::from_le_bytes(w).into()), 0, 65_535, 16),
             Sum::Adler32 => fletcher(bytes.map(u32::from), 1, 65_521, 16),
+            Sum::Ebus => bytes.fold(0, |crc, byte| shifted(crc, 0x9b, 8) ^ byte).into(),
+            Sum::Ems => bytes.fold(0, |crc, byte| shifted(crc, 0x19, 1) ^ byte).into(),
+            Sum::Sick => {
+                let (crc, _) = bytes.fold((0u16, 0u8), |(crc, before), byte| {
+                    let carry = if crc & 0x8000 != 0 { 0x8005 } else { 0 };
+                    (crc << 1 ^ carry ^ u16::from_le_bytes([byte, before]), byte)
+                });
+                crc.into()
+            }
             Sum::Own(own) => own.compute(bytes),
         }
     }
+}
+
+/// A register moved up so many bits, as polynomials are divided.
+fn shifted(register: u8, poly: u8, bits: u32) -> u8 {
+    (0..bits).fold(register, |register, _| {
+        let carry = if register & 0x80 != 0 { poly } else { 0 };
+        register << 1 ^ carry
+    })
 }
 
 /// Pairs of bytes, the last one filled with a zero.
@@ -210,6 +237,17 @@ mod tests {
         assert_eq!(value("fletcher32", b"abcdef"), 0x5650_2d2a);
         assert_eq!(value("fletcher32", b"abcdefgh"), 0xebe1_9591);
         assert_eq!(value("adler32", b"Wikipedia"), 0x11e6_0398);
+    }
+
+    /// eBUS: the symbols of ebusd's test_symbol.cpp, as they are on the wire. EMS: the 129th entry of the table that all
+    /// programs for it have is 0x19. SICK: the request of the status in the telegram listing, 02 00 01 00 31 15 12.
+    #[test]
+    fn remainders_that_are_no_usual_crc() {
+        let wire = b"\x10\xfe\xb5\x05\x04\x27\xa9\x00\x15\xa9\x01";
+        assert_eq!(value("ebus", wire), 0x77);
+        assert_eq!(value("ems", &[0x80, 0x00]), 0x19);
+        assert_eq!(value("ems", &[0x01, 0x02]), 0x00);
+        assert_eq!(value("sick", b"\x02\x00\x01\x00\x31"), 0x1215);
     }
 
     #[test]
