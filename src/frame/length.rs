@@ -9,6 +9,7 @@ use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The farthest that a length field may stand from the frame's first byte.
 const OFFSET_MAX: usize = 255;
@@ -27,6 +28,8 @@ pub struct Config {
     pub offset: Option<usize>,
     /// How many bytes the length field has: 1 to 4. Default 1.
     pub width: Width,
+    /// The length field is a number in digits, `"decimal"` or `"hex"`, one to a byte. Default: it is a number in bytes.
+    pub digits: Option<Digits>,
     /// Which byte of the length field comes first. Default `"big"`: the one with the highest bits.
     pub order: Order,
     /// Which bits of the field are the length, such as 0x0FFF. Default: all. The lowest of them counts one.
@@ -34,6 +37,10 @@ pub struct Config {
     pub mask: Option<u32>,
     /// Whether the field is sent with all bits inverted. Default false.
     pub invert: bool,
+    /// How long the whole frame is for each value of the field, where that is a type and no length: `{ 0x80 = 3, 0xc0 =
+    /// 2 }`, with `mask = 0xf0` by the upper half, so that 0x8 = 3. A frame begins with none of the others. `counts`,
+    /// `unit` and `adjust` then mean nothing. Default: the field is a length.
+    pub lengths: Lengths,
     /// What the length counts. Default `"after"`: the bytes behind the field.
     pub counts: Counts,
     /// How many bytes one step of the length stands for. Default 1.
@@ -85,6 +92,64 @@ pub enum Order {
     Big,
     /// The byte with the lowest bits.
     Little,
+}
+
+/// How the digits of a length are written.
+#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Digits {
+    /// To the base ten.
+    Decimal,
+    /// To the base sixteen.
+    Hex,
+}
+
+impl Digits {
+    fn base(self) -> u32 {
+        match self {
+            Digits::Decimal => 10,
+            Digits::Hex => 16,
+        }
+    }
+}
+
+/// The frame's length by the value of a field.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Lengths(Vec<(u32, Size)>);
+
+impl<'de> Deserialize<'de> for Lengths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = BTreeMap::<String, Size>::deserialize(deserializer)?;
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        let read = |(key, length): (String, Size)| match number(&key) {
+            Some(value) => Ok((value, length)),
+            None => Err(de::Error::custom(format!(
+                "\"{key}\" is no value of the field: a number such as 144 or 0x90"
+            ))),
+        };
+        let mut lengths: Vec<_> = table.into_iter().map(read).collect::<Result<_, _>>()?;
+        lengths.sort_by_key(|(value, _)| *value);
+        match lengths.windows(2).find(|two| two[0].0 == two[1].0) {
+            Some(two) => Err(de::Error::custom(format!("{} has two lengths", two[0].0))),
+            None => Ok(Lengths(lengths)),
+        }
+    }
+}
+
+impl JsonSchema for Lengths {
+    fn schema_name() -> Cow<'static, str> {
+        "Lengths".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Values, and how long their frames are.",
+            "type": "object",
+            "additionalProperties": generator.subschema_for::<Size>(),
+        })
+    }
 }
 
 /// A second length field.
@@ -150,8 +215,10 @@ impl Default for Config {
             offset: None,
             width: Width::default(),
             order: Order::default(),
+            digits: None,
             mask: None,
             invert: false,
+            lengths: Lengths::default(),
             counts: Counts::default(),
             unit: None,
             adjust: 0,
@@ -212,8 +279,21 @@ impl Config {
                 "one step of the length must stand for at least one byte",
             ));
         }
+        if self.digits.is_some() && (self.invert || self.mask.is_some() || self.order != Order::Big) {
+            return Err(Error::new(
+                "a length in digits has neither `mask`, `invert` nor `order`",
+            ));
+        }
+        if !self.lengths.0.is_empty() && self.plus.is_some() {
+            return Err(Error::new(
+                "`lengths` are for one field: `plus` adds a second one",
+            ));
+        }
         // Only what is known of the header can be sent.
-        let plain = offset == start.len() && header == offset + self.width.get() && self.plus.is_none();
+        let plain = offset == start.len()
+            && header == offset + self.width.get()
+            && self.plus.is_none()
+            && self.lengths.0.is_empty();
         Ok(Method {
             lead: Lead::new(start, b"", &self.ignore)?,
             end: self.end.as_deref().unwrap_or_default().to_vec(),
@@ -282,20 +362,37 @@ impl Method {
 
     /// How long the frame is, by what it says.
     fn length(&self, bytes: &[u8], seal: usize) -> Result<usize, Damage> {
-        let steps = self.read(bytes, self.offset, self.config.width)
-            + self
-                .config
-                .plus
-                .as_ref()
-                .map_or(0, |plus| self.read(bytes, plus.offset, plus.width));
-        let len = i64::from(self.unit())
-            .saturating_mul(steps)
-            .saturating_add(self.base(seal));
+        let said = self.said(bytes).ok_or(Damage::Noise)?;
+        let len = match self.listed() {
+            true => said,
+            false => i64::from(self.unit())
+                .saturating_mul(said)
+                .saturating_add(self.base(seal)),
+        };
         let least = self.header + seal + self.end.len();
         match usize::try_from(len) {
             Ok(len) if len > self.config.max.get() => Err(Damage::TooLong),
             Ok(len) if len >= least => Ok(len),
             _ => Err(Damage::TooShort),
+        }
+    }
+
+    /// Whether the length stands in a list, and not in the frame.
+    fn listed(&self) -> bool {
+        !self.config.lengths.0.is_empty()
+    }
+
+    /// What the length fields say together, or the length that is listed for it; None: nothing that begins a frame.
+    fn said(&self, bytes: &[u8]) -> Option<i64> {
+        let steps = self.read(bytes, self.offset, self.config.width)?;
+        if self.listed() {
+            let mut lengths = self.config.lengths.0.iter();
+            let (_, length) = lengths.find(|(value, _)| i64::from(*value) == steps)?;
+            return Some(length.get() as i64);
+        }
+        match &self.config.plus {
+            Some(plus) => Some(steps + self.read(bytes, plus.offset, plus.width)?),
+            None => Some(steps),
         }
     }
 
@@ -317,9 +414,17 @@ impl Method {
         self.config.mask.unwrap_or(u32::MAX) & width.bits()
     }
 
-    /// A length field's value. The bytes are there.
-    fn read(&self, bytes: &[u8], offset: usize, width: Width) -> i64 {
+    /// A length field's value; None: it is no number. The bytes are there.
+    fn read(&self, bytes: &[u8], offset: usize, width: Width) -> Option<i64> {
         let field = &bytes[offset..offset + width.get()];
+        if let Some(digits) = self.config.digits {
+            let base = digits.base();
+            let add = |value: i64, byte: &u8| {
+                let digit = char::from(*byte).to_digit(base)?;
+                Some(value * i64::from(base) + i64::from(digit))
+            };
+            return field.iter().try_fold(0, add);
+        }
         let add = |value: u32, byte: &u8| value << 8 | u32::from(*byte);
         let value = match self.config.order {
             Order::Big => field.iter().fold(0, add),
@@ -327,7 +432,7 @@ impl Method {
         };
         let value = if self.config.invert { !value } else { value };
         let mask = self.mask(width);
-        i64::from((value & mask) >> mask.trailing_zeros())
+        Some(i64::from((value & mask) >> mask.trailing_zeros()))
     }
 
     /// Appends the length field that says `steps`.
@@ -335,6 +440,17 @@ impl Method {
         let width = self.config.width;
         let mask = self.mask(width);
         let steps = u32::try_from(steps).map_err(|_| EncodeError::NoField)?;
+        if let Some(digits) = self.config.digits {
+            let text = match digits {
+                Digits::Decimal => format!("{steps:0>width$}", width = width.get()),
+                Digits::Hex => format!("{steps:0>width$X}", width = width.get()),
+            };
+            if text.len() > width.get() {
+                return Err(EncodeError::NoField);
+            }
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
         let value = u64::from(steps) << mask.trailing_zeros();
         if value & u64::from(mask) != value {
             return Err(EncodeError::NoField);
@@ -358,11 +474,17 @@ impl Method {
         let header = if self.config.strip { self.header } else { 0 };
         let len = header + data.len() + seal.len() + self.end.len();
         within(len, self.config.max)?;
-        let bytes = len as i64 - self.base(seal.apart());
-        let steps = bytes / i64::from(self.unit());
-        if bytes < 0 || bytes % i64::from(self.unit()) != 0 {
-            return Err(EncodeError::NoField);
-        }
+        let steps = match self.listed() {
+            true => len as i64,
+            false => {
+                let bytes = len as i64 - self.base(seal.apart());
+                let steps = bytes / i64::from(self.unit());
+                if bytes < 0 || bytes % i64::from(self.unit()) != 0 {
+                    return Err(EncodeError::NoField);
+                }
+                steps
+            }
+        };
         let start = self.config.start.as_deref().unwrap_or_default();
         if self.config.strip {
             if !self.plain {
@@ -395,12 +517,7 @@ impl Method {
         if data.len() < header.max(self.known) {
             return Err(EncodeError::NoField);
         }
-        let given = self.read(data, self.offset, self.config.width)
-            + self
-                .config
-                .plus
-                .as_ref()
-                .map_or(0, |plus| self.read(data, plus.offset, plus.width));
+        let given = self.said(data).ok_or(EncodeError::NoField)?;
         if given != right {
             return Err(EncodeError::Field {
                 given: given as u64,

@@ -6,6 +6,7 @@ use super::seek::Lead;
 use super::{Damage, EncodeError, Error, Seal, open_behind, within};
 use crate::octets::Octets;
 use crate::span::Span;
+use memchr::memchr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct Config {
     /// Where a frame ends: `"marker"`, before the next marker; `{ silence = "20ms" }`, when nothing has come
     /// for so long; `{ length = 9 }`, after so many bytes, marker and check included.
     pub until: Until,
+    /// Whether a marker that is data is sent twice, as the 0x1A of Mode-S Beast: it is halved again, behind the start
+    /// before the check. The marker has one byte then, and frames end with `until = "marker"`. Default false.
+    #[serde(default)]
+    pub doubled: bool,
     /// Whether the marker is taken off the data, after the check. Default false.
     #[serde(default)]
     pub strip: bool,
@@ -60,6 +65,11 @@ fn stale() -> Span {
 
 impl Config {
     pub(super) fn build(&self) -> Result<Method, Error> {
+        if self.doubled && (self.marker.len() != 1 || self.mask.is_some() || self.until != Until::Marker) {
+            return Err(Error::new(
+                "`doubled` is for a marker of one byte, without `mask`, and `until = \"marker\"`",
+            ));
+        }
         match self.until {
             Until::Silence(span) if span.0.is_zero() => {
                 return Err(Error::new(
@@ -105,6 +115,13 @@ impl Method {
         if let Some(step) = self.lead.seek(bytes, silent) {
             return step;
         }
+        if self.config.doubled {
+            match bytes.get(1) {
+                Some(next) if next == &bytes[0] => return Step::Skip(2, Damage::Noise),
+                None if !silent => return Step::More,
+                _ => {}
+            }
+        }
         let (len, max) = match self.length(scene) {
             Ok(len) => len,
             Err(step) => return step,
@@ -117,11 +134,19 @@ impl Method {
             return Step::Skip(1, Damage::TooShort);
         }
         let header = if self.config.strip { header } else { 0 };
-        match open_behind(seal, &bytes[..len], header) {
+        let scratch = self.config.doubled && memchr(bytes[0], &bytes[1..len]).is_some();
+        let content = match scratch {
+            true => {
+                halve(&bytes[..len], scene.scratch);
+                scene.scratch.as_slice()
+            }
+            false => &bytes[..len],
+        };
+        match open_behind(seal, content, header) {
             Ok(data) => Step::Frame {
                 used: len,
                 data,
-                scratch: false,
+                scratch,
             },
             Err(why) => Step::Skip(1, why),
         }
@@ -137,7 +162,11 @@ impl Method {
             Until::Silence(_) if scene.silent || bytes.len() > max => Ok((bytes.len(), max)),
             Until::Silence(_) => Err(Step::More),
             Until::Marker => {
-                let found = self.lead.find(bytes, scene.progress.seen.max(self.lead.len()));
+                let from = scene.progress.seen.max(self.lead.len());
+                let found = match self.config.doubled {
+                    true => single(bytes, from, scene.silent),
+                    false => self.lead.find(bytes, from),
+                };
                 let (Found::At(end) | Found::NotBefore(end)) = found;
                 scene.progress.seen = end;
                 match found {
@@ -164,6 +193,16 @@ impl Method {
         }
         out.extend_from_slice(data);
         seal.close(out, start);
+        if self.config.doubled {
+            let body = out.split_off(start + 1);
+            for byte in body {
+                out.push(byte);
+                if byte == self.config.marker[0] {
+                    out.push(byte);
+                }
+            }
+            return within(out.len() - start, self.config.max);
+        }
         let wire = &out[start..];
         let len = wire.len();
         match self.config.until {
@@ -176,6 +215,33 @@ impl Method {
                 Err(EncodeError::Marker)
             }
             Until::Marker | Until::Silence(_) => within(len, self.config.max),
+        }
+    }
+}
+
+/// The first place at `from` or behind where the first byte stands again, and not twice.
+fn single(bytes: &[u8], from: usize, silent: bool) -> Found {
+    let marker = bytes[0];
+    let mut at = from;
+    while let Some(n) = bytes.get(at..).and_then(|rest| memchr(marker, rest)) {
+        at += n;
+        match bytes.get(at + 1) {
+            Some(next) if *next == marker => at += 2,
+            None if !silent => return Found::NotBefore(at),
+            _ => return Found::At(at),
+        }
+    }
+    Found::NotBefore(bytes.len().max(at))
+}
+
+/// The frame with each doubled marker once.
+fn halve(wire: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let mut rest = wire.iter().enumerate();
+    while let Some((at, byte)) = rest.next() {
+        out.push(*byte);
+        if at > 0 && *byte == wire[0] {
+            rest.next();
         }
     }
 }
@@ -205,6 +271,53 @@ mod tests {
         assert_eq!(encode(&framing, &(), b"$ok"), Ok(b"$ok".to_vec()));
         assert_eq!(encode(&framing, &(), b"$o$k"), Err(EncodeError::Marker));
         assert_eq!(encode(&framing, &(), b"ok"), Err(EncodeError::Unstarted));
+    }
+
+    /// Mode-S Beast: 0x1A begins a message, and is sent twice within it.
+    #[test]
+    fn a_marker_that_is_data_is_sent_twice() {
+        let framing = build("{ start = { marker = [0x1a], until = 'marker', doubled = true, max = 12 } }");
+        let wire = b"\x1a1a\x1a\x1ab\x1a2\x1a\x1a\x1a\x1a\x1a3";
+        let mut line = Line::new(&framing, &());
+        assert_eq!(
+            line.read(wire).silence().take(),
+            [frame(b"\x1a1a\x1ab"), frame(b"\x1a2\x1a\x1a"), frame(b"\x1a3"),]
+        );
+        // A line that is met in the middle of a doubled marker finds its way.
+        assert_eq!(
+            line.read(b"\x1a\x1ab\x1a4").silence().take(),
+            [damaged(Damage::Noise, b"\x1a\x1ab"), frame(b"\x1a4")]
+        );
+        let sent = encode(&framing, &(), b"\x1a2\x1a");
+        assert_eq!(sent, Ok(b"\x1a2\x1a\x1a".to_vec()));
+        for wrong in [
+            "marker = 'ab'\nuntil = 'marker'",
+            "marker = 'a'\nuntil = { length = 4 }",
+        ] {
+            let config: Config = toml::from_str(&format!("doubled = true\n{wrong}")).unwrap();
+            assert!(config.build().is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn doubled_markers_come_back(
+            frames in proptest::collection::vec(proptest::collection::vec(0x19u8..0x1c, 1..8), 1..6),
+            cut in 1usize..9,
+        ) {
+            let framing = build("{ start = { marker = [0x1a], until = 'marker', doubled = true } }");
+            // What begins with a marker could be taken for a doubled one.
+            let frames: Vec<Vec<u8>> = frames.iter().map(|rest| [b"\x1a0", rest.as_slice()].concat()).collect();
+            let wire: Vec<u8> = frames.iter().flat_map(|frame| encode(&framing, &(), frame).unwrap()).collect();
+            let mut line = Line::new(&framing, &());
+            let mut got = Vec::new();
+            for part in wire.chunks(cut) {
+                got.extend(line.read(part).take());
+            }
+            got.extend(line.silence().take());
+            let wanted: Vec<_> = frames.iter().map(frame).collect();
+            prop_assert_eq!(got, wanted);
+        }
     }
 
     #[test]
@@ -277,6 +390,7 @@ mod tests {
                 marker: Marker::new(*b"ab").unwrap(),
                 mask: None,
                 until,
+                doubled: false,
                 strip: false,
                 ignore: Octets::default(),
                 max: Size::DEFAULT,
@@ -301,6 +415,7 @@ mod tests {
                 marker: Marker::new(marker).unwrap(),
                 mask: None,
                 until,
+                doubled: false,
                 strip,
                 ignore: if ignore { b"a\n".to_vec() } else { Vec::new() }.into(),
                 max: Size::new(max).unwrap(),

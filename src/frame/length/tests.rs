@@ -9,6 +9,49 @@ fn length(settings: &str) -> Framing {
     build(&format!("{{ length = {{ {settings} }} }}"))
 }
 
+/// MIDI 1.0: the status byte says what follows it; what runs on without one is passed over.
+#[test]
+fn the_length_by_a_type() {
+    let midi = "mask = 0xf0, lengths = { 0x8 = 3, 0x9 = 3, 0xb = 3, 0xc = 2, 0xe = 3 }";
+    let framing = length(midi);
+    assert_eq!(
+        decode(&framing, &(), &hex("903c40c005807c3cb00740")),
+        [
+            frame(hex("903c40")),
+            frame(hex("c005")),
+            frame(hex("807c3c")),
+            frame(hex("b00740"))
+        ]
+    );
+    assert_eq!(
+        decode(&framing, &(), &hex("3c40c005")),
+        [damaged(Damage::Noise, hex("3c40")), frame(hex("c005"))]
+    );
+    assert_eq!(encode(&framing, &(), &hex("c005")), Ok(hex("c005")));
+    assert_eq!(
+        encode(&framing, &(), &hex("c00540")),
+        Err(EncodeError::Field { given: 2, right: 3 })
+    );
+    assert_eq!(encode(&framing, &(), &hex("2005")), Err(EncodeError::NoField));
+}
+
+/// Elk M1 (RS-232 ASCII protocol, revision 1.84): two hexadecimal digits count what follows them, CR LF excepted.
+#[test]
+fn a_length_in_digits() {
+    let framing = length("width = 2, digits = 'hex', end = \"\\r\\n\", adjust = 2, ignore = ''");
+    let wire = b"16XK2636115020605110006F\r\n";
+    assert_eq!(decode(&framing, &(), wire), [frame(&wire[..24])]);
+    assert_eq!(decode(&framing, &(), b"zz1"), [damaged(Damage::Stale, b"zz1")]);
+    let framing = length("start = 'L', width = 3, digits = 'decimal', strip = true");
+    assert_eq!(encode(&framing, &(), b"hello"), Ok(b"L005hello".to_vec()));
+    assert_eq!(decode(&framing, &(), b"L005hello"), [frame("hello")]);
+    let refused = |text: &str| toml::from_str::<Config>(text).unwrap().build().is_err();
+    assert!(refused("digits = 'hex'\nmask = 0xff"));
+    assert!(refused("lengths = { 1 = 2 }\nplus = { offset = 3 }"));
+    assert!(toml::from_str::<Config>("lengths = { one = 2 }").is_err());
+    assert!(toml::from_str::<Config>("lengths = { 16 = 2, 0x10 = 3 }").is_err());
+}
+
 /// Each as its device says it, with frames that are in public test data; the check is a stand-in of the
 /// right width where it is no plain sum, as what counts here is the length.
 #[test]
@@ -247,7 +290,8 @@ fn fit(config: &Config, seal: usize, data: &[u8]) -> Vec<u8> {
         .config
         .plus
         .as_ref()
-        .map_or(0, |plus| method.read(&out, plus.offset, plus.width));
+        .map_or(Some(0), |plus| method.read(&out, plus.offset, plus.width))
+        .unwrap();
     if len >= 0
         && method
             .write(len / i64::from(method.unit()) - zero, &mut field)
