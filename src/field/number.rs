@@ -2,6 +2,37 @@
 
 use super::record::{Fixed, TENS, Value};
 
+/// Seven bits of each byte, the lowest first or last; None: they are more than 64. Protocol Buffers and LEB128 begin
+/// with the lowest, MIDI with the highest.
+pub(crate) fn varint(bytes: &[u8], low_first: bool) -> Option<u64> {
+    let add = |value: u64, byte: &u8| {
+        let room = value.leading_zeros() >= 7;
+        room.then_some(value << 7 | u64::from(byte & 0x7f))
+    };
+    match low_first {
+        true => bytes.iter().rev().try_fold(0, add),
+        false => bytes.iter().try_fold(0, add),
+    }
+}
+
+/// The fewest bytes that [`varint`] reads as this number.
+pub(crate) fn to_varint(mut value: u64, low_first: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        bytes.push((value & 0x7f) as u8);
+        value >>= 7;
+        if value == 0 {
+            break;
+        }
+    }
+    if !low_first {
+        bytes.reverse();
+    }
+    let last = bytes.len() - 1;
+    bytes[..last].iter_mut().for_each(|byte| *byte |= 0x80);
+    bytes
+}
+
 /// The number of bytes with these ranks, 0 being the most significant.
 pub(crate) fn uint(bytes: &[u8], ranks: &[u8]) -> u64 {
     let last = bytes.len().saturating_sub(1);
@@ -362,6 +393,30 @@ pub(crate) fn tidy(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn varints_both_ways() {
+        for (bytes, low, number) in [
+            (&[0x96, 0x01][..], true, Some(150)),
+            (&[0x81, 0x80, 0x80, 0x00], false, Some(0x20_0000)),
+            (&[0x7f], true, Some(127)),
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+                true,
+                Some(u64::MAX),
+            ),
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+                true,
+                None,
+            ),
+        ] {
+            assert_eq!(varint(bytes, low), number, "{bytes:x?}");
+            if let Some(number) = number {
+                assert_eq!(to_varint(number, low), bytes);
+            }
+        }
+    }
     use proptest::prelude::*;
 
     fn shown(value: &Value) -> String {

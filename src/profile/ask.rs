@@ -36,6 +36,7 @@ impl Whose {
                         collect: None,
                         fields: &[named],
                         require: &[],
+                        stop: None,
                         path: String::new(),
                         keys: &config.keys,
                         fields_key: "fields",

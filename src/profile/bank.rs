@@ -229,6 +229,7 @@ fn cell(register: &Register<'_>, order: &Order, mistakes: &mut Vec<Mistake>) -> 
             collect: None,
             fields: &[register.alone()],
             require: &[],
+            stop: None,
             path: String::new(),
             fields_key: "fields",
         },

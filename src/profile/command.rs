@@ -321,6 +321,7 @@ pub(super) fn compile_one(
             collect: None,
             fields: &command.fields,
             require: &[],
+            stop: None,
             path: path.to_owned(),
             keys: &common.keys,
             fields_key: "fields",

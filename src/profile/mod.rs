@@ -546,6 +546,7 @@ fn compile_kind(
             collect: kind.collect,
             fields: &kind.fields,
             require: &kind.require,
+            stop: None,
             path: path.to_owned(),
             fields_key: "fields",
             keys,

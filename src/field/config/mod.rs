@@ -28,7 +28,7 @@ pub struct Field {
     /// key. Default: behind the field before; with keys the field's own name.
     pub at: Option<At>,
     /// How it is written: `u8` to `u64` and `i8` to `i64` (any number of bits), `f16`, `f32`, `f64`, `bool`,
-    /// `uint` and `int` (with `length`), `bcd`, `bcd-swapped`, `text`, `bytes`; digits as text: `decimal`, `hex`,
+    /// `uint` and `int` (with `length`), `varint`, `bcd`, `bcd-swapped`, `text`, `bytes`; digits as text: `decimal`, `hex`,
     /// `binary`, `octal`; `time`; `skip`. Default with columns and keys: `text`.
     #[serde(rename = "type")]
     pub kind: Option<Type>,
@@ -106,6 +106,9 @@ pub struct Field {
     pub inline: bool,
     /// How often it comes: a number, an expression, or `"rest"`. The value is a list.
     pub repeat: Option<Amount>,
+    /// The list ends behind the first element for which this expression holds: `x` is what was read there, or, where
+    /// `fields` make records, their names. Without `repeat` such an element must come.
+    pub stop: Option<String>,
     /// An expression whose value chooses among `cases`.
     pub switch: Option<String>,
     /// For each value of `switch`, or each tag of `tags`, the fields that follow: `{ 1 = [ ... ], other = [ ... ] }`.

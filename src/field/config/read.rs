@@ -6,7 +6,7 @@ use super::{Cases, Count, Flags, Label, Labels, Scalar, Scalars};
 use crate::read_any::read_any;
 use serde::{Deserialize, Deserializer, de};
 
-const TYPES: &str = "`u8` to `u64`, `i8` to `i64` (any number of bits), `f16`, `f32`, `f64`, `bool`, `uint`, `int`, `bcd`, \
+const TYPES: &str = "`u8` to `u64`, `i8` to `i64` (any number of bits), `f16`, `f32`, `f64`, `bool`, `uint`, `int`, `varint`, `bcd`, \
                      `bcd-swapped`, `text`, `bytes`, `decimal`, `hex`, `binary`, `octal`, `time` or `skip`";
 
 read_any!(At, "an offset, the number of a column, a key or an expression", {

@@ -15,6 +15,8 @@ pub enum Type {
     UintOf,
     /// Bytes with a sign, as many as `length` says.
     IntOf,
+    /// Seven bits of each byte, as long as the highest bit says that another byte follows.
+    Varint,
     /// IEEE 754 of so many bits.
     Float(u8),
     /// A byte: not zero.
@@ -196,6 +198,7 @@ impl Type {
         Some(match text {
             "uint" => Type::UintOf,
             "int" => Type::IntOf,
+            "varint" => Type::Varint,
             "f16" => Type::Float(16),
             "f32" => Type::Float(32),
             "f64" => Type::Float(64),

@@ -150,6 +150,12 @@ impl Run<'_> {
             Length::Computed(expr) => expr
                 .amount(&level.scope(&Value::Absent, cursor, bytes))
                 .ok_or_else(|| self.fault(&step.name, None, "`length` gives no number of bytes"))?,
+            Length::Varint => {
+                let rest = bytes.get(from..).unwrap_or_default();
+                let end = rest.iter().position(|byte| byte & 0x80 == 0);
+                let end = end.ok_or_else(|| self.fault(&step.name, None, "no byte ends it"))?;
+                return Ok(Some(from + end + 1));
+            }
             Length::Rest => return Ok(None),
         };
         let to = match usize::try_from(count) {
@@ -258,7 +264,7 @@ impl Run<'_> {
                     }
                 }
             }
-            Length::Bits(_) | Length::Rest => bytes,
+            Length::Bits(_) | Length::Varint | Length::Rest => bytes,
         };
         let inside = |inner: &[u8]| {
             let offset = (inner.as_ptr() as usize).checked_sub(view.bytes.as_ptr() as usize)?;

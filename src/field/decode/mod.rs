@@ -9,7 +9,7 @@ mod read;
 mod repeat;
 mod value;
 
-use super::expr::Scope;
+use super::expr::{Expr, Scope};
 use super::plan::{Action, Choice, Layout, Length, Match, Step};
 use super::record::{Info, Quality, Record, Value};
 use super::split::Parts;
@@ -62,6 +62,8 @@ pub(crate) struct Run<'t> {
     pub(crate) trace: Option<&'t mut Vec<Traced>>,
     path: Vec<Arc<str>>,
     budget: u32,
+    /// Whether the record that was read last stops its list.
+    stopped: bool,
 }
 
 /// Bytes, taken apart.
@@ -109,6 +111,7 @@ impl<'t> Run<'t> {
             trace,
             path: Vec::new(),
             budget: BUDGET,
+            stopped: false,
         }
     }
 
@@ -159,6 +162,7 @@ impl<'t> Run<'t> {
                 return Err(self.fault("", base, format!("`{text}` does not hold")));
             }
         }
+        self.stopped = stops(&layout.stop, &level.scope(&Value::Absent, cursor, bytes));
         if layout.collect {
             collect(&layout.steps, parts, &mut level.record);
         }
@@ -182,6 +186,7 @@ impl<'t> Run<'t> {
         self.path.push(step.name.clone());
         let read = self.steps(&layout.steps, &view, &mut cursor, &mut inner);
         self.path.pop();
+        self.stopped = stops(&layout.stop, &inner.scope(&Value::Absent, cursor, view.bytes));
         read.map(|()| (inner.record, cursor.next.max(1)))
     }
 
@@ -369,6 +374,11 @@ impl<'a> Level<'a> {
             index: self.index,
         }
     }
+}
+
+/// Whether a list ends here.
+fn stops(stop: &Option<Expr>, scope: &Scope<'_>) -> bool {
+    stop.as_ref().is_some_and(|stop| stop.holds(scope))
 }
 
 /// The steps for this value.

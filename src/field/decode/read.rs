@@ -34,6 +34,7 @@ pub(super) fn number_of(read: &Read, piece: &Piece<'_>, keyed: bool) -> Result<V
             let width = 8 * bytes.len() as u32;
             return Ok(signed(read, number::uint(bytes, &ranks), width));
         }
+        (How::Varint, _) => number::varint(bytes, low_first).ok_or("it has more than 64 bits")?,
         (How::Digits(base), _) => {
             if bytes.trim_ascii().is_empty() {
                 return Ok(Value::Absent);

@@ -3,11 +3,11 @@
 use super::super::config::UnknownTag;
 use super::super::expr::Scope;
 use super::super::number;
-use super::super::plan::{Action, Step, TagPlan, Times};
+use super::super::plan::{Action, Naming, Step, TagPlan, Times};
 use super::super::record::{Quality, Value};
 use super::super::split::Parts;
 use super::fetch::{column, columns, start_of};
-use super::{Cursor, Fault, Got, Level, Piece, REPEAT_MAX, Run, View, choose};
+use super::{Cursor, Fault, Got, Level, Piece, REPEAT_MAX, Run, View, choose, stops};
 
 impl Run<'_> {
     pub(super) fn repeat(
@@ -20,7 +20,7 @@ impl Run<'_> {
     ) -> Result<(), Fault> {
         let most = match times {
             Times::Fixed(n) => Some(*n),
-            Times::Rest => None,
+            Times::Rest | Times::Stop => None,
             Times::Computed(expr) => {
                 let n = expr.amount(&level.scope(&Value::Absent, *cursor, view.bytes));
                 let n = n.and_then(|n| usize::try_from(n).ok());
@@ -32,6 +32,7 @@ impl Run<'_> {
         if most.is_some_and(|n| n > REPEAT_MAX) {
             return Err(self.too_often(step, view));
         }
+        let rest = matches!(times, Times::Rest);
         let mut all = Vec::new();
         let mut quality = Quality::Good;
         if let (Some(find), Action::Read(read)) = (&step.find, &step.action) {
@@ -92,6 +93,9 @@ impl Run<'_> {
                     next: first + used,
                 };
                 all.push(Value::Record(Box::new(record)));
+                if std::mem::take(&mut self.stopped) {
+                    break;
+                }
             }
         } else {
             let end = match view.parts {
@@ -100,7 +104,7 @@ impl Run<'_> {
             };
             while most.is_none_or(|n| all.len() < n) {
                 let before = cursor.next;
-                if most.is_none() && before >= end && !all.is_empty() {
+                if rest && before >= end && !all.is_empty() {
                     break;
                 }
                 if all.len() >= REPEAT_MAX {
@@ -108,14 +112,15 @@ impl Run<'_> {
                 }
                 // Only the first lies at `at`; the others follow.
                 let first = all.is_empty();
+                let mut stop = false;
                 let mut here = *cursor;
                 self.spend(step)?;
                 let got = self.fetch_nth(step, view, &mut here, level, first);
                 let got = match got {
-                    Ok(Got::Missing) if most.is_none() => break,
+                    Ok(Got::Missing) if rest => break,
                     Ok(got) => got,
                     // Nothing is left where everything was to be taken.
-                    Err(_) if most.is_none() && start_of(step, view, cursor, first) >= end => break,
+                    Err(_) if rest && start_of(step, view, cursor, first) >= end => break,
                     Err(fault) => return Err(fault),
                 };
                 match (&step.action, got) {
@@ -125,10 +130,16 @@ impl Run<'_> {
                             self.value(read, got, step, here, view, level, keyed)?;
                         self.show(step, &value, &raw, one, piece, level);
                         worse(&mut quality, one);
+                        let number = if matches!(read.names, Naming::None) {
+                            &value
+                        } else {
+                            &raw
+                        };
+                        stop = stops(&step.stop, &level.scope(number, here, view.bytes));
                         all.push(value);
                     }
                     (Action::Record(layout), Got::Bytes(piece)) => {
-                        if most.is_none() && piece.bytes.is_empty() {
+                        if rest && piece.bytes.is_empty() {
                             break;
                         }
                         let n = all.len();
@@ -136,6 +147,7 @@ impl Run<'_> {
                         let record = self.record(layout, step, &piece, view, &mut here, level, n);
                         self.path.pop();
                         all.push(Value::Record(Box::new(record?)));
+                        stop = std::mem::take(&mut self.stopped);
                     }
                     (Action::Skip, _) => all.push(Value::Absent),
                     _ => break,
@@ -148,6 +160,9 @@ impl Run<'_> {
                     ));
                 }
                 *cursor = here;
+                if stop {
+                    break;
+                }
             }
         }
         if let (Some(slot), false) = (step.slot, matches!(step.action, Action::Skip)) {
@@ -170,7 +185,7 @@ impl Run<'_> {
         level: &mut Level<'_>,
     ) -> Result<(), Fault> {
         let most = match &plan.count {
-            None | Some(Times::Rest) => REPEAT_MAX,
+            None | Some(Times::Rest | Times::Stop) => REPEAT_MAX,
             Some(Times::Fixed(n)) => *n,
             Some(Times::Computed(expr)) => expr
                 .amount(&level.scope(&Value::Absent, *cursor, view.bytes))

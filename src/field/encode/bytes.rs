@@ -33,6 +33,7 @@ pub(super) fn bytes_for(read: &Read, number: &Value, length: Option<usize>) -> R
             let ranks = read.order.ranks(length).ok_or("this order has another length")?;
             ordered(fits(word_for(read, number, 8 * length as u32))?, &ranks)
         }
+        How::Varint => number::to_varint(fits(word_for(read, number, 64))?, read.order == Order::Little),
         How::Float(bits) => {
             let x = number.number().ok_or("expected a number")?;
             let (word, bytes) = match bits {

@@ -292,7 +292,7 @@ impl Writer<'_> {
             Length::Bits(bits) => Some(bits / 8),
             Length::Bytes(n) => usize::try_from(*n).ok(),
             Length::Computed(expr) => expr.amount(&self.scope()).and_then(|n| usize::try_from(n).ok()),
-            Length::Rest => None,
+            Length::Varint | Length::Rest => None,
         }
     }
 

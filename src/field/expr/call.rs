@@ -41,9 +41,10 @@ pub(super) enum Call {
     Gray,
     Pick,
     Byte,
+    Interpolate,
 }
 
-pub(super) const CALLS: [(&str, Call, usize, usize); 34] = [
+pub(super) const CALLS: [(&str, Call, usize, usize); 35] = [
     ("abs", Call::Abs, 1, 1),
     ("min", Call::Min, 1, 16),
     ("max", Call::Max, 1, 16),
@@ -78,6 +79,7 @@ pub(super) const CALLS: [(&str, Call, usize, usize); 34] = [
     ("gray", Call::Gray, 1, 1),
     ("pick", Call::Pick, 2, 64),
     ("byte", Call::Byte, 1, 1),
+    ("interpolate", Call::Interpolate, 5, 65),
 ];
 
 /// Every function's name, for the reference page's test.
@@ -226,6 +228,21 @@ impl Call {
                 });
                 let byte = at.and_then(|at| scope.bytes.get(at));
                 byte.map_or(Value::Absent, |byte| Value::Int((*byte).into()))
+            }
+            Call::Interpolate => {
+                let points: Option<Vec<f64>> = arguments[1..]
+                    .iter()
+                    .map(|node| node.value(scope).number())
+                    .collect();
+                let between = first.number().zip(points).and_then(|(x, points)| {
+                    let (points, _) = points.as_chunks::<2>();
+                    points.windows(2).find_map(|pair| {
+                        let [[x0, y0], [x1, y1]] = [pair[0], pair[1]];
+                        let inside = x0 < x1 && (x0..=x1).contains(&x) || x1 < x0 && (x1..=x0).contains(&x);
+                        inside.then(|| y0 + (x - x0) / (x1 - x0) * (y1 - y0))
+                    })
+                });
+                between.map_or(Value::Absent, |y| finite(super::super::number::tidy(y)))
             }
             Call::Pick => {
                 let n = integer(&first).and_then(|n| usize::try_from(n).ok());

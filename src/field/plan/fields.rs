@@ -27,7 +27,8 @@ impl Compiler<'_> {
         let repeat = field
             .repeat
             .as_ref()
-            .and_then(|times| self.times(times, &format!("{path}.repeat")));
+            .and_then(|times| self.times(times, &format!("{path}.repeat")))
+            .or(field.stop.as_ref().map(|_| Times::Stop));
         let mut length = field.length.as_ref().and_then(|amount| match amount {
             Amount::Number(n) => Some(Length::Bytes(*n)),
             Amount::Rest => Some(Length::Rest),
@@ -104,6 +105,7 @@ impl Compiler<'_> {
                 unpack: field.unpack.keyed(&self.keys),
                 condition,
                 repeat: None,
+                stop: None,
                 required: field.required,
                 action: Action::Inline(Box::new(split), steps),
                 short: None,
@@ -150,6 +152,7 @@ impl Compiler<'_> {
                     unpack: Vec::new(),
                     condition: None,
                     repeat: None,
+                    stop: None,
                     required: false,
                     action,
                     short: None,
@@ -157,6 +160,19 @@ impl Compiler<'_> {
                 Action::Inline(Box::new(split), vec![inner])
             }
             action => action,
+        };
+        let stop = match (&action, &field.stop) {
+            (Action::Read(_) | Action::Skip, Some(_)) if find.is_none() => {
+                self.maybe(field.stop.as_ref(), path, "stop")
+            }
+            (Action::Record(_), _) | (_, None) => None,
+            (_, Some(_)) => {
+                self.wrong(
+                    format!("{path}.stop"),
+                    "`stop` is for what lies one behind the other: it needs a `type`, or `fields` and a `name`",
+                );
+                None
+            }
         };
         if matches!((&action, &repeat), (Action::Compute(_), Some(Times::Rest))) {
             self.wrong(
@@ -186,6 +202,7 @@ impl Compiler<'_> {
             unpack: field.unpack.keyed(&self.keys),
             condition,
             repeat,
+            stop,
             required: field.required,
             action,
             short: None,
@@ -296,6 +313,7 @@ impl Compiler<'_> {
             collect: None,
             fields: &field.fields,
             require: &[],
+            stop: field.stop.as_ref(),
             path: path.to_owned(),
             fields_key: "fields",
             keys: &self.keys.clone(),

@@ -35,6 +35,8 @@ pub(crate) struct Layout {
     pub(crate) steps: Vec<Step>,
     /// What must hold when all is read.
     pub(crate) require: Vec<(Expr, Arc<str>)>,
+    /// Whether a list of such records ends behind this one.
+    pub(crate) stop: Option<Expr>,
     /// Whether what no field names is given on.
     pub(crate) collect: bool,
     /// Whether the numbers behind names are kept for expressions.
@@ -55,6 +57,8 @@ pub(crate) struct Step {
     pub(crate) unpack: Vec<Unpack>,
     pub(crate) condition: Option<Expr>,
     pub(crate) repeat: Option<Times>,
+    /// Whether the list ends behind this element. Of records their layout knows it.
+    pub(crate) stop: Option<Expr>,
     pub(crate) required: bool,
     pub(crate) action: Action,
     /// Most fields are whole numbers at a fixed place: they need no more than this.
@@ -125,6 +129,8 @@ pub(crate) enum Length {
     Bits(usize),
     Bytes(i32),
     Computed(Expr),
+    /// As the bytes themselves say: a `varint`.
+    Varint,
     Rest,
 }
 
@@ -132,7 +138,10 @@ pub(crate) enum Length {
 pub(crate) enum Times {
     Fixed(usize),
     Computed(Expr),
+    /// To the end.
     Rest,
+    /// Until an element stops the list.
+    Stop,
 }
 
 #[derive(Debug, Clone)]
@@ -213,6 +222,8 @@ pub(crate) enum How {
     Bits(u8),
     /// As many bytes as there are.
     UintOf,
+    /// Seven bits to a byte.
+    Varint,
     Float(u8),
     Bcd {
         swapped: bool,
@@ -265,6 +276,7 @@ pub(crate) struct Source<'a> {
     pub(crate) collect: Option<bool>,
     pub(crate) fields: &'a [Field],
     pub(crate) require: &'a [String],
+    pub(crate) stop: Option<&'a String>,
     pub(crate) path: String,
     pub(crate) fields_key: &'static str,
     pub(crate) keys: &'a Keys,
@@ -356,6 +368,7 @@ impl Compiler<'_> {
                 require.push((expr, Arc::from(text.as_str())));
             }
         }
+        let stop = self.maybe(source.stop, &source.path, "stop");
         let level = self.levels.pop().unwrap_or_default();
         let named = matches!(split, Split::Named(_));
         Layout {
@@ -364,6 +377,7 @@ impl Compiler<'_> {
             split,
             steps,
             require,
+            stop,
             raws: level.raws,
             across: false,
         }

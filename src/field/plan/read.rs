@@ -36,6 +36,7 @@ impl Compiler<'_> {
             How::Uint(_)
                 | How::Bits(_)
                 | How::UintOf
+                | How::Varint
                 | How::Bcd { .. }
                 | How::Digits(_)
                 | How::Decimal
@@ -136,6 +137,15 @@ impl Compiler<'_> {
             }
             (Type::Uint(bits) | Type::Int(bits), None) => (How::Bits(bits), bits.into()),
             (Type::UintOf | Type::IntOf, None) => (How::UintOf, 0),
+            (Type::Varint, None) => {
+                if !matches!(order, Order::Big | Order::Little) {
+                    self.wrong(
+                        format!("{path}.order"),
+                        "the bytes of a `varint` come in `big` or `little` order",
+                    );
+                }
+                (How::Varint, 64)
+            }
             (Type::Float(bits), None) => {
                 self.ranks(order, usize::from(bits / 8), &format!("{path}.order"))?;
                 (How::Float(bits), 0)
@@ -312,6 +322,7 @@ pub(super) fn own_length(field: &Field, read: &Read) -> Option<Length> {
     match &read.how {
         How::Uint(ranks) => Some(Length::Bits(8 * ranks.len())),
         How::Bits(bits) | How::Float(bits) => Some(Length::Bits((*bits).into())),
+        How::Varint => Some(Length::Varint),
         How::TimeBytes(pattern, _) => Some(Length::Bytes(pattern.bytes() as i32)),
         How::TimeText(pattern, _) if field.kind == Some(Type::Time) && field.find.is_none() => {
             Some(Length::Bytes(pattern.chars() as i32))

@@ -363,3 +363,116 @@ fn what_grows_without_end_has_one() {
         &many[..1024]
     ));
 }
+
+/// AX.25 in KISS (protocol version 2.2, section 3.12): as many addresses as come until a lowest bit is 1, of letters that
+/// are moved up by a bit.
+#[test]
+fn lists_end_with_an_element_that_says_so() {
+    works(
+        r#"
+        title  = "packet radio"
+        frame  = "slip"
+        fields = [
+          { type = "u8", is = 0 },
+          { name = "addresses", stop = "end", fields = [
+            { name = "letters", type = "u8", repeat = 6, value = "x >> 1", hidden = true },
+            { name = "call", value = "chars(letters)" },
+            { name = "ssid", type = "u8", bits = [1, 4] },
+            { name = "end", type = "u8", at = "last", bit = 0, hidden = true },
+          ] },
+          { type = "u16", is = 0x03f0 },
+          { name = "info", type = "text" },
+        ]
+        [[example]]
+        name   = "two addresses"
+        wire   = "00 82a0a4a69292e0 9c608682989861 03f0 3e6869 c0"
+        values = { addresses = [{ call = "APRSII", ssid = 0 }, { call = "N0CALL", ssid = 0 }], info = ">hi" }
+        [[example]]
+        name   = "none of them is the last"
+        wire   = "00 82a0a4a69292e0 9c608682989860 03f0 c0"
+        gives  = "refused"
+        "#,
+    );
+    works(
+        r#"
+        title  = "a list in bytes, in columns, and one that may end before"
+        decode = { columns = { } }
+        fields = [
+          { name = "bytes", at = 0, decode = "binary", type = "u8", unpack = "hex", stop = "x >= 0x80" },
+          { name = "levels", at = 1, type = "decimal", repeat = "rest", stop = "x == 0" },
+        ]
+        [[example]]
+        name   = "ended"
+        text   = "01028405,7,0,9\n"
+        values = { bytes = [1, 2, 132], levels = [7, 0] }
+        [[example]]
+        name   = "at the end of the columns"
+        text   = "80,7,8\n"
+        values = { bytes = [128], levels = [7, 8] }
+        "#,
+    );
+    refused(
+        r#"
+        title  = "of nothing"
+        fields = [{ name = "a", value = "1", stop = "x" }]
+        "#,
+        "`stop` is for what lies one behind the other",
+    );
+}
+
+/// Protocol Buffers (encoding, "Base 128 Varints": 150 is 96 01), and Standard MIDI Files (0x200000 is 81 80 80 00).
+#[test]
+fn numbers_as_long_as_they_need() {
+    works(
+        r#"
+        title  = "a message of Protocol Buffers, and a delta time"
+        frame  = { length = { start = [0x94], strip = true } }
+        order  = "little"
+        fields = [
+          { name = "delta", type = "varint", order = "big" },
+          { repeat = "rest", name = "parts", hidden = true, fields = [
+            { name = "key", type = "varint" },
+            { switch = "key & 7", cases = { 0 = [{ name = "number", type = "varint" }],
+              2 = [{ name = "size", type = "varint", hidden = true }, { name = "text", type = "text", length = "size" }],
+              5 = [{ name = "number", type = "f32" }] } },
+          ] },
+          { name = "first", value = "parts.0.number" },
+        ]
+        [[example]]
+        name   = "150"
+        wire   = "94 07 81808000 08 9601"
+        values = { delta = 0x200000, first = 150 }
+        [[example]]
+        name   = "minus one, as ten bytes"
+        wire   = "94 0c 00 08 ffffffffffffffffff01"
+        values = { delta = 0, first = 18446744073709551615.0 }
+        [[example]]
+        name   = "no end"
+        wire   = "94 02 81 80"
+        gives  = "refused"
+        "#,
+    );
+}
+
+#[test]
+fn curves_by_their_points() {
+    works(
+        r#"
+        title  = "a tank that is no cylinder"
+        frame  = { fixed = { length = 1 } }
+        fields = [{ name = "litres", type = "u8", value = "interpolate(x, 10, 0, 20, 100, 40, 200)" }]
+        [[example]]
+        name   = "between two"
+        wire   = "0f"
+        values = { litres = 50 }
+        [[example]]
+        name   = "at one"
+        wire   = "28"
+        values = { litres = 200 }
+        [[example]]
+        name   = "below all"
+        wire   = "09"
+        values = { litres = "absent" }
+        "#,
+    );
+}
