@@ -1,15 +1,16 @@
 //! Frames that say how long they are.
 
+mod types;
+
 use super::decoder::{Scene, Step};
 use super::marker::{Marker, SIZE_MAX, Size, compare};
 use super::seek::Lead;
 use super::{Damage, EncodeError, Error, Seal, open_behind, within};
 use crate::octets::Octets;
 use crate::span::Span;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+pub use types::{Counts, Digits, Lengths, Order, Plus, Width};
 
 /// The farthest that a length field may stand from the frame's first byte.
 const OFFSET_MAX: usize = 255;
@@ -37,9 +38,9 @@ pub struct Config {
     pub mask: Option<u32>,
     /// Whether the field is sent with all bits inverted. Default false.
     pub invert: bool,
-    /// How long the whole frame is for each value of the field, where that is a type and no length: `{ 0x80 = 3, 0xc0 =
-    /// 2 }`, with `mask = 0xf0` by the upper half, so that 0x8 = 3. A frame begins with none of the others. `counts`,
-    /// `unit` and `adjust` then mean nothing. Default: the field is a length.
+    /// How long the whole frame is for each value of the field, where that is a type and no length: `{ "0x80..0xbf" = 3,
+    /// 0xf1 = 2 }`. A frame begins with none of the others. `counts`, `unit` and `adjust` then mean nothing. Default: the
+    /// field is a length.
     pub lengths: Lengths,
     /// What the length counts. Default `"after"`: the bytes behind the field.
     pub counts: Counts,
@@ -67,145 +68,6 @@ pub struct Config {
     /// A frame whose rest has not come after this silence is dropped. Default `"1s"`; `"0s"` means never.
     #[schemars(extend("default" = "1s"))]
     pub stale: Span,
-}
-
-/// What a length counts.
-#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum Counts {
-    /// The whole frame, from its first byte to its last.
-    All,
-    /// The bytes behind the length field, to the frame's last.
-    #[default]
-    After,
-    /// The bytes between the header and the check. A check that stands in the header (`keep = true` with its `at`)
-    /// is part of the header.
-    Data,
-}
-
-/// Which byte comes first.
-#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// The byte with the highest bits.
-    #[default]
-    Big,
-    /// The byte with the lowest bits.
-    Little,
-}
-
-/// How the digits of a length are written.
-#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Digits {
-    /// To the base ten.
-    Decimal,
-    /// To the base sixteen.
-    Hex,
-}
-
-impl Digits {
-    fn base(self) -> u32 {
-        match self {
-            Digits::Decimal => 10,
-            Digits::Hex => 16,
-        }
-    }
-}
-
-/// The frame's length by the value of a field.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Lengths(Vec<(u32, Size)>);
-
-impl<'de> Deserialize<'de> for Lengths {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = BTreeMap::<String, Size>::deserialize(deserializer)?;
-        let number = |text: &str| match text.strip_prefix("0x") {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        };
-        let read = |(key, length): (String, Size)| match number(&key) {
-            Some(value) => Ok((value, length)),
-            None => Err(de::Error::custom(format!(
-                "\"{key}\" is no value of the field: a number such as 144 or 0x90"
-            ))),
-        };
-        let mut lengths: Vec<_> = table.into_iter().map(read).collect::<Result<_, _>>()?;
-        lengths.sort_by_key(|(value, _)| *value);
-        match lengths.windows(2).find(|two| two[0].0 == two[1].0) {
-            Some(two) => Err(de::Error::custom(format!("{} has two lengths", two[0].0))),
-            None => Ok(Lengths(lengths)),
-        }
-    }
-}
-
-impl JsonSchema for Lengths {
-    fn schema_name() -> Cow<'static, str> {
-        "Lengths".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "Values, and how long their frames are.",
-            "type": "object",
-            "additionalProperties": generator.subschema_for::<Size>(),
-        })
-    }
-}
-
-/// A second length field.
-#[derive(Deserialize, JsonSchema, Debug, Clone, PartialEq)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Plus {
-    /// Where it stands, in bytes from the frame's first. At most 255.
-    #[schemars(range(max = OFFSET_MAX))]
-    pub offset: usize,
-    /// How many bytes it has: 1 to 4. Default 1. Byte order, mask and invert are those of the first.
-    #[serde(default)]
-    pub width: Width,
-}
-
-/// How many bytes a length field has: 1 to 4.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct Width(u8);
-
-impl Width {
-    /// Takes 1 to 4.
-    pub fn new(n: u8) -> Option<Width> {
-        (1..=4).contains(&n).then_some(Width(n))
-    }
-
-    fn get(self) -> usize {
-        usize::from(self.0)
-    }
-
-    fn bits(self) -> u32 {
-        u32::MAX >> (32 - 8 * u32::from(self.0))
-    }
-}
-
-impl Default for Width {
-    fn default() -> Width {
-        Width(1)
-    }
-}
-
-impl<'de> Deserialize<'de> for Width {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(deserializer)?;
-        u8::try_from(n)
-            .ok()
-            .and_then(Width::new)
-            .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Signed(n), &"a width of 1 to 4 bytes"))
-    }
-}
-
-impl JsonSchema for Width {
-    fn schema_name() -> Cow<'static, str> {
-        "Width".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "1 to 4 bytes.", "type": "integer", "minimum": 1, "maximum": 4 })
-    }
 }
 
 impl Default for Config {
@@ -328,7 +190,7 @@ impl Method {
             return step;
         }
         // Without marker and check every place could be a start: then silence is the only hold.
-        let hold = self.lead.len() > 0 || !self.end.is_empty() || !seal.is_empty();
+        let hold = self.lead.len() > 0 || !self.end.is_empty() || !seal.is_empty() || self.listed();
         let more = || {
             if silent && hold {
                 Step::Skip(1, Damage::Stale)
@@ -387,7 +249,8 @@ impl Method {
         let steps = self.read(bytes, self.offset, self.config.width)?;
         if self.listed() {
             let mut lengths = self.config.lengths.0.iter();
-            let (_, length) = lengths.find(|(value, _)| i64::from(*value) == steps)?;
+            let (.., length) =
+                lengths.find(|(from, to, _)| (i64::from(*from)..=i64::from(*to)).contains(&steps))?;
             return Some(length.get() as i64);
         }
         match &self.config.plus {

@@ -12,8 +12,7 @@ fn length(settings: &str) -> Framing {
 /// MIDI 1.0: the status byte says what follows it; what runs on without one is passed over.
 #[test]
 fn the_length_by_a_type() {
-    let midi = "mask = 0xf0, lengths = { 0x8 = 3, 0x9 = 3, 0xb = 3, 0xc = 2, 0xe = 3 }";
-    let framing = length(midi);
+    let framing = length("lengths = { '0x80..0xbf' = 3, '0xc0..0xdf' = 2, 0xf1 = 2 }");
     assert_eq!(
         decode(&framing, &(), &hex("903c40c005807c3cb00740")),
         [
@@ -26,6 +25,10 @@ fn the_length_by_a_type() {
     assert_eq!(
         decode(&framing, &(), &hex("3c40c005")),
         [damaged(Damage::Noise, hex("3c40")), frame(hex("c005"))]
+    );
+    assert_eq!(
+        decode(&framing, &(), &hex("903c")),
+        [damaged(Damage::Stale, hex("903c"))]
     );
     assert_eq!(encode(&framing, &(), &hex("c005")), Ok(hex("c005")));
     assert_eq!(
@@ -49,7 +52,9 @@ fn a_length_in_digits() {
     assert!(refused("digits = 'hex'\nmask = 0xff"));
     assert!(refused("lengths = { 1 = 2 }\nplus = { offset = 3 }"));
     assert!(toml::from_str::<Config>("lengths = { one = 2 }").is_err());
-    assert!(toml::from_str::<Config>("lengths = { 16 = 2, 0x10 = 3 }").is_err());
+    for twice in ["16 = 2, 0x10 = 3", "'1..9' = 2, 9 = 3", "'9..1' = 2"] {
+        assert!(toml::from_str::<Config>(&format!("lengths = {{ {twice} }}")).is_err());
+    }
 }
 
 /// Each as its device says it, with frames that are in public test data; the check is a stand-in of the
