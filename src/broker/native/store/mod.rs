@@ -11,6 +11,7 @@ mod file;
 mod folder;
 mod group;
 mod row;
+mod rows;
 mod wall;
 mod writer;
 
