@@ -170,6 +170,15 @@ impl Broker {
         }
     }
 
+    /// Lets clients that connect from now on wait for what another configuration says of them, until what this gives
+    /// is dropped. Those that are connected go on.
+    pub fn hold(&self) -> Hold {
+        match &self.room {
+            Room::Native(room) => Hold(Some(room.hold())),
+            Room::Rumqttd(_) => Hold(None),
+        }
+    }
+
     /// Takes another configuration, as far as a running broker can: [`Config::fixed`] names what it can't. The files
     /// that tell who may connect and what they may do are read again. What can't be is an error, and changes
     /// nothing.
@@ -186,6 +195,10 @@ impl Broker {
         with!(Room, self.room, room => room.stop().await);
     }
 }
+
+/// See [`Broker::hold`].
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "what counts is when it is dropped")] Option<native::Hold>);
 
 /// The publishing half of a link. What goes in here comes out in order.
 #[derive(Debug)]

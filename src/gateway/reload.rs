@@ -83,6 +83,8 @@ impl Gateway {
         &mut self,
         read: impl FnOnce() -> Result<Whole, String> + Send + 'static,
     ) -> Result<Result<String, String>, Error> {
+        // Whoever comes behind the signal is to be told by the new rules.
+        let hold = self.broker.hold();
         let next = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(next)) => next,
             Ok(Err(faults)) => {
@@ -94,7 +96,7 @@ impl Gateway {
             }
             Err(panic) => return Err(Error::Task(panic.to_string())),
         };
-        match self.become_of(next).await? {
+        match self.become_of(next, hold).await? {
             Ok(changes) => {
                 let said = changes.to_string();
                 info!(
@@ -123,7 +125,11 @@ impl Gateway {
     }
 
     /// Becomes what another configuration says; or all is as it was, and why.
-    async fn become_of(&mut self, mut next: Whole) -> Result<Result<Changes, Error>, Error> {
+    async fn become_of(
+        &mut self,
+        mut next: Whole,
+        hold: broker::Hold,
+    ) -> Result<Result<Changes, Error>, Error> {
         let mut changes = Changes::default();
         let old = &self.config;
         changes.later = old.broker.fixed(&next.broker);
@@ -153,6 +159,7 @@ impl Gateway {
             }
             Err(error) => return Ok(Err(error.into())),
         }
+        drop(hold);
         let watching = self
             .helpers
             .spawn(async move { Err(Error::Watch(watching.await)) });

@@ -202,6 +202,26 @@ fn who_has_no_user_any_more_is_sent_away_and_limits_hold_at_once() {
     assert_eq!(anna.next().text(), "tiny");
 }
 
+/// mosquitto's own test `09-acl-change` asks for it.
+#[test]
+fn who_connects_behind_the_signal_meets_the_new_rules() {
+    if Engine::tested() == Engine::Rumqttd {
+        return;
+    }
+    let user = "[[broker.user]]\nname = 'anna'\npassword = 'p0'\n";
+    let daemon = Setup::new("").broker(user).start();
+    let address = daemon.address(Version::V3);
+    for n in 0..10 {
+        let password = format!("p{}", n + 1);
+        edit(&daemon, &format!("'p{n}'"), &format!("'{password}'"));
+        daemon.program.signal(Signal::HUP);
+        let mut anna = Client::connect_as(address, "anna", "anna", &password);
+        anna.subscribe("a", 1);
+        anna.publish("a", password.as_bytes(), 1, false);
+        assert_eq!(anna.next().text(), password);
+    }
+}
+
 /// Two hundred reloads, of which each changes a port and every other one a listener, while eight other ports flow and
 /// fifty clients are connected.
 #[test]

@@ -2,6 +2,7 @@
 
 use super::hub::{Arrival, Flow, Holder, Outlet, Refusal, Seat, Seated};
 use super::listen::{Peer, Stream};
+use super::listeners::Gate;
 use super::wire::{Connack, Connect, Decoder, Encoder, Fault, Packet, UNKNOWN_NEW, Version, reason};
 use super::{Access, Shared};
 use bytes::{Buf, BytesMut};
@@ -83,11 +84,12 @@ pub(super) async fn welcome(
     mut stream: Stream,
     peer: &Peer,
     certificate: Option<String>,
-    door: &Door,
+    gate: &Gate,
     shared: &Arc<Shared>,
     within: Duration,
-    full: impl Fn() -> bool,
+    full: impl Fn(&Door) -> bool,
 ) -> Result<(Box<Client>, Seated, Version), Ended> {
+    let door = gate.door();
     let mut decoder = Decoder::new(door.packet);
     let mut reading = BytesMut::with_capacity(512);
     let first = async {
@@ -115,18 +117,20 @@ pub(super) async fn welcome(
         }
         Err(ended) => return Err(ended),
     };
+    shared.open().await;
+    let door = gate.door();
     let version = connect.version;
     let longest = connect.maximum_packet.map_or(usize::MAX, |most| most as usize);
     let encoder = match door.reasons && connect.problem_information {
         true => Encoder::with_reasons(version, longest),
         false => Encoder::new(version),
     };
-    if full() {
+    if full(&door) {
         let (code, why) = (reason::SERVER_BUSY, "there are as many clients as are allowed");
         refuse(&mut stream, &encoder, Refusal { code, why }, longest).await;
         return Err(Ended::Told(why));
     }
-    let user = match authenticate(&connect, peer, certificate, door, &shared.access()).await {
+    let user = match authenticate(&connect, peer, certificate, &door, &shared.access()).await {
         Ok(user) => user,
         Err(refusal) => {
             refuse(&mut stream, &encoder, refusal, longest).await;

@@ -62,6 +62,8 @@ pub(super) struct Shared {
     committed: Arc<AtomicU64>,
     /// Told when memory may be given back.
     sweep: Notify,
+    /// Whether those who come wait, for another configuration is being read.
+    held: watch::Sender<bool>,
     /// Whether one of our tasks has.
     panicked: watch::Sender<bool>,
 }
@@ -96,6 +98,22 @@ impl Shared {
     fn committed(&self) -> u64 {
         self.committed.load(Ordering::Acquire)
     }
+
+    /// Waits until nobody has to wait any more.
+    async fn open(&self) {
+        // The sender lives in `self`: it can't be gone.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+    }
+}
+
+/// While it is there, those who come wait.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Shared>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.held.send_replace(false);
+    }
 }
 
 impl Room {
@@ -128,6 +146,7 @@ impl Room {
             rate: serve::Rate::new(config.max_connect_rate),
             committed,
             sweep: Notify::new(),
+            held: watch::Sender::new(false),
             panicked: watch::Sender::new(false),
         });
         let mut helpers = JoinSet::new();
@@ -158,6 +177,11 @@ impl Room {
         depth: usize,
     ) -> Result<(Publisher, Subscriber), LinkError> {
         Ok(link::make(&self.shared, name, filters, depth))
+    }
+
+    pub(super) fn hold(&self) -> Hold {
+        self.shared.held.send_replace(true);
+        Hold(self.shared.clone())
     }
 
     /// A task of ours has panicked: the hub may be in any state.

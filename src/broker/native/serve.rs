@@ -191,13 +191,12 @@ impl Guest {
             Err(_) => return debug!(peer = %peer, "the handshake was not done in time"),
         };
         let left = self.door.within.saturating_sub(begin.elapsed());
-        let full = || {
+        let full = |door: &Door| {
             let shared = &self.shared;
-            let here = self.door.most.is_some_and(|most| self.gate.guests() >= most);
+            let here = door.most.is_some_and(|most| self.gate.guests() >= most);
             here || shared.hub().connected() >= shared.max_connections.load(Ordering::Relaxed)
         };
-        let door = &self.door;
-        let welcome = connection::welcome(stream, &peer, certificate, door, &self.shared, left, full);
+        let welcome = connection::welcome(stream, &peer, certificate, &self.gate, &self.shared, left, full);
         let welcomed = Box::pin(welcome).await;
         let (client, seated, version) = match welcomed {
             Ok(welcomed) => welcomed,
