@@ -60,9 +60,9 @@ pub struct Config {
     pub max_packet_size: Option<usize>,
     /// The longest payload of a message, in bytes; longer ones are not taken. Default: 0, no bound but `max-packet-size`.
     pub message_size_limit: usize,
-    /// How many QoS 1 and 2 messages may be on their way to one client (or from it) without its acknowledgement, 1
-    /// to 65535. Default: 20 to it.
-    pub max_inflight_messages: u16,
+    /// How many QoS 1 and 2 messages may be on their way to one client, or from it, without an acknowledgement, 1 to
+    /// 65535. Default: 20 from it, which MQTT 5 clients are told, and 100 to it, if it does not ask for fewer.
+    pub max_inflight_messages: Option<u16>,
     /// How many messages may wait for one client beyond those on their way. Default: 1000. 0: no bound on their number.
     pub max_queued_messages: usize,
     /// How many bytes of messages may wait for one client. Default: 1048576 (1 MiB). 0: no bound on their size.
@@ -138,7 +138,7 @@ impl Default for Config {
             connect_timeout: Span::millis(10_000),
             max_packet_size: None,
             message_size_limit: 0,
-            max_inflight_messages: 20,
+            max_inflight_messages: None,
             max_queued_messages: 1000,
             max_queued_bytes: 1024 * 1024,
             when_queue_full: WhenQueueFull::default(),

@@ -91,7 +91,7 @@ impl Config {
         within("max-packet-size", self.longest_packet(), 20, 256 << 20);
         within(
             "max-inflight-messages",
-            self.max_inflight_messages.into(),
+            self.max_inflight_messages.unwrap_or(1).into(),
             1,
             65_535,
         );

@@ -136,7 +136,7 @@ impl Hub {
             key,
             serial: self.serial,
         };
-        let window = connect.receive_maximum.min(self.settings.max_inflight);
+        let window = connect.receive_maximum.min(self.settings.window);
         let who = Arc::new(Who {
             user,
             client: client.clone(),

@@ -85,7 +85,9 @@ pub(crate) struct Settings {
     /// The longest packet, where clients are told.
     pub(crate) told_packet: Option<u32>,
     pub(crate) message_size: usize,
+    /// How many messages may be on their way from a client, and to one.
     pub(crate) max_inflight: u16,
+    pub(crate) window: u16,
     pub(crate) max_queued: usize,
     pub(crate) max_queued_bytes: usize,
     pub(crate) drop_oldest: bool,
@@ -105,6 +107,11 @@ pub(crate) struct Settings {
     pub(crate) mounts: HashMap<ByteString, ByteString>,
 }
 
+/// As many as mosquitto takes.
+const FROM_CLIENT: u16 = 20;
+/// With fewer, a client that is sent much is woken more often than it need be, and so are we by its acknowledgements.
+const TO_CLIENT: u16 = 100;
+
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Settings {
         let seconds = |span: crate::span::Span| u32::try_from(span.0.as_secs()).unwrap_or(u32::MAX);
@@ -115,7 +122,8 @@ impl From<&Config> for Settings {
                 .max_packet_size
                 .map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
             message_size: config.message_size_limit,
-            max_inflight: config.max_inflight_messages,
+            max_inflight: config.max_inflight_messages.unwrap_or(FROM_CLIENT),
+            window: config.max_inflight_messages.unwrap_or(TO_CLIENT),
             max_queued: config.max_queued_messages,
             max_queued_bytes: config.max_queued_bytes,
             drop_oldest: config.when_queue_full == WhenQueueFull::DropOldest,
@@ -243,6 +251,7 @@ impl Hub {
         let told = &self.settings;
         let settings = Settings {
             max_inflight: told.max_inflight,
+            window: told.window,
             max_alias: told.max_alias,
             max_qos: told.max_qos,
             retain: told.retain,

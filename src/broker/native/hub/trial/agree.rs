@@ -62,7 +62,7 @@ fn messages(hub: &Hub, session: &super::super::Session) {
     let most = hub.settings.max_queued;
     // What was on its way may have to wait again.
     assert!(
-        most == 0 || queue.len() <= most + usize::from(hub.settings.max_inflight),
+        most == 0 || queue.len() <= most + usize::from(hub.settings.window),
         "{} wait",
         queue.len()
     );

@@ -94,7 +94,7 @@ impl Trial {
         let config = Config {
             max_queued_messages: tape.of(&[4, 0, 1, 100]),
             max_queued_bytes: tape.of(&[0, 200, 1 << 20]),
-            max_inflight_messages: tape.of(&[20, 1, 2, 3]),
+            max_inflight_messages: tape.of(&[None, Some(1), Some(2), Some(3)]),
             when_queue_full: tape.of(&[WhenQueueFull::DropNewest, WhenQueueFull::DropOldest]),
             queue_qos0_messages: tape.bit(),
             max_subscriptions: tape.of(&[100, 2]),
