@@ -13,41 +13,32 @@ impl Hub {
 
     /// A QoS 1 message has arrived.
     pub(super) fn puback(&mut self, key: Key, id: NonZeroU16, now: Instant) -> Result<(), Fault> {
-        let session = &mut self.sessions[key];
-        if session
-            .flights
-            .iter()
-            .any(|flight| flight.id == id && flight.qos != Qos::AtLeastOnce)
-        {
+        let session = &self.sessions[key];
+        let Some(at) = session.flight(id) else {
+            return Ok(());
+        };
+        if session.flights[at].qos != Qos::AtLeastOnce {
             return Err(Fault::mute("a PUBACK for a message with QoS 2"));
         }
-        if let Some(flight) = session.landed(id, |_| true) {
-            self.record_done(key, flight.seq);
-            self.pump(key, now);
-        }
+        self.landed(key, at, now);
         Ok(())
     }
 
     /// A QoS 2 message has come, or was refused.
     pub(super) fn pubrec(&mut self, key: Key, id: NonZeroU16, code: u8, now: Instant) -> Result<(), Fault> {
         let session = &mut self.sessions[key];
-        let Some(flight) = session.flights.iter_mut().find(|flight| flight.id == id) else {
-            let code = if code < 0x80 {
-                reason::PACKET_ID_NOT_FOUND
-            } else {
-                return Ok(());
-            };
-            self.acknowledge(key, Ack::Pubrel, id, code);
+        let Some(at) = session.flight(id) else {
+            if code < 0x80 {
+                self.acknowledge(key, Ack::Pubrel, id, reason::PACKET_ID_NOT_FOUND);
+            }
             return Ok(());
         };
+        let flight = &mut session.flights[at];
         if flight.qos != Qos::ExactlyOnce {
             return Err(Fault::mute("a PUBREC for a message with QoS 1"));
         }
         if code >= 0x80 {
-            if let Some(flight) = session.landed(id, |_| true) {
-                self.record_done(key, flight.seq);
-                self.pump(key, now);
-            }
+            self.landed(key, at, now);
             return Ok(());
         }
         flight.released = true;
@@ -56,6 +47,14 @@ impl Hub {
         self.record_sent(key, seq, id, true);
         self.acknowledge(key, Ack::Pubrel, id, reason::SUCCESS);
         Ok(())
+    }
+
+    /// A message is on its way no more: there is room for the next.
+    fn landed(&mut self, key: Key, at: usize, now: Instant) {
+        if let Some(flight) = self.sessions[key].landed(at) {
+            self.record_done(key, flight.seq);
+        }
+        self.has_room(key, now);
     }
 
     /// A client knows that its QoS 2 message has come: it goes to its receivers.
@@ -72,15 +71,14 @@ impl Hub {
 
     /// A QoS 2 message is done with.
     pub(super) fn pubcomp(&mut self, key: Key, id: NonZeroU16, now: Instant) -> Result<(), Fault> {
-        let session = &mut self.sessions[key];
-        let early = |flight: &&super::session::Flight| flight.id == id && !flight.released;
-        if session.flights.iter().find(early).is_some() {
+        let session = &self.sessions[key];
+        let Some(at) = session.flight(id) else {
+            return Ok(());
+        };
+        if !session.flights[at].released {
             return Err(Fault::mute("a PUBCOMP before its PUBREC"));
         }
-        if let Some(flight) = session.landed(id, |_| true) {
-            self.record_done(key, flight.seq);
-            self.pump(key, now);
-        }
+        self.landed(key, at, now);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod acks;
 mod connect;
 mod deliver;
 mod filter;
+mod ids;
 mod journal;
 mod local;
 mod outlet;
@@ -199,6 +200,8 @@ pub(crate) struct Hub {
     sweeping: bool,
     scratch: Scratch,
     hits: Vec<publish::Hit>,
+    /// Who has acknowledged something, and when: what waits for it is sent when it has said all that it says at once.
+    roomy: Option<(Key, Instant)>,
     /// How many subscriptions and messages have been forgotten, since it was asked last.
     litter: usize,
 }
@@ -227,6 +230,7 @@ impl Hub {
             stats: Stats::default(),
             scratch: Scratch::default(),
             hits: Vec::new(),
+            roomy: None,
             litter: 0,
         }
     }
@@ -301,6 +305,12 @@ impl Hub {
             return Ok(Flow::On);
         }
         self.stats.messages_received += 1;
+        if !matches!(
+            packet,
+            Packet::Puback(_) | Packet::Pubrec(..) | Packet::Pubcomp(_)
+        ) {
+            self.fill();
+        }
         let told = self.journal.as_ref().map_or(0, Journal::messages);
         let flow = self.handled(seat, packet, now)?;
         let adds = self
@@ -393,8 +403,10 @@ impl Hub {
             .is_some_and(|session| session.pressure.holds())
     }
 
-    /// Hands what has been recorded to the store. To be said when a batch of packets is done.
+    /// Sends what has waited for acknowledgements, and hands what has been recorded to the store. To be said when a
+    /// batch of packets is done.
     pub(crate) fn settle(&mut self) {
+        self.fill();
         if let Some(journal) = &mut self.journal {
             journal.commit();
         }

@@ -3,6 +3,7 @@
 use super::super::shown::Shown;
 use super::super::wire::{Ack, reason};
 use super::deliver::{PATIENCE, PRESSING};
+use super::outlet::{Outlet, State};
 use super::retained::Search;
 use super::send::{Letter, Manner};
 use super::session::{Flight, Waiting};
@@ -21,15 +22,35 @@ impl Hub {
         }
     }
 
+    /// A client has acknowledged something. Acknowledgements come in flocks: what waits is sent when all of one have come.
+    pub(super) fn has_room(&mut self, key: Key, now: Instant) {
+        if self.roomy.is_some_and(|(other, _)| other != key) {
+            self.fill();
+        }
+        self.roomy = Some((key, now));
+    }
+
+    /// Sends what waits for those who have room now.
+    pub(super) fn fill(&mut self) {
+        if let Some((key, now)) = self.roomy.take()
+            && self.sessions.contains(key)
+        {
+            self.pump(key, now);
+        }
+    }
+
     /// Sends what waits as far as there is room: first retained messages that a subscription asked for.
     pub(super) fn pump(&mut self, key: Key, now: Instant) {
-        let mut left = LOOKS;
-        while left > 0 && self.pump_cursor(key, now, &mut left) {}
-        while self.pump_queue(key, now) {}
-        let session = &mut self.sessions[key];
-        let waits = !session.queue.is_empty() || !session.cursors.is_empty();
+        let mut session = &mut self.sessions[key];
+        let mut waits = !session.queue.is_empty() || !session.cursors.is_empty();
         if let Some(connection) = session.connection() {
-            let mut state = connection.outlet.lock();
+            let outlet = connection.outlet.clone();
+            let mut state = outlet.lock();
+            let mut left = LOOKS;
+            while waits && left > 0 && self.pump_cursor(key, &outlet, &mut state, now, &mut left) {}
+            while waits && self.pump_queue(key, &outlet, &mut state, now) {}
+            session = &mut self.sessions[key];
+            waits = !session.queue.is_empty() || !session.cursors.is_empty();
             // What waits for an acknowledgement is sent when that comes.
             state.again = left == 0 && state.has_room();
             state.more = state.again || waits && !state.has_room();
@@ -63,12 +84,19 @@ impl Hub {
 
     /// Sends the next retained message of a subscription; false when there is no room, or none. It takes off `left` how
     /// many it has looked at.
-    fn pump_cursor(&mut self, key: Key, now: Instant, left: &mut usize) -> bool {
+    fn pump_cursor(
+        &mut self,
+        key: Key,
+        outlet: &Outlet,
+        state: &mut State,
+        now: Instant,
+        left: &mut usize,
+    ) -> bool {
         let session = &self.sessions[key];
         let (Some(cursor), Some(connection)) = (session.cursors.front(), session.connection()) else {
             return false;
         };
-        if !connection.outlet.lock().has_room() {
+        if !state.has_room() {
             return false;
         }
         let blocked = session.flights.len() >= connection.window;
@@ -119,18 +147,15 @@ impl Hub {
         ) {
             journal.queue(&self.sessions[key].client, &waiting);
         }
-        self.transmit(key, waiting, now)
+        self.transmit(key, waiting, outlet, state, now)
     }
 
     /// Sends the next message that may be sent; false when there is no room, or none.
-    fn pump_queue(&mut self, key: Key, now: Instant) -> bool {
+    fn pump_queue(&mut self, key: Key, outlet: &Outlet, state: &mut State, now: Instant) -> bool {
         let session = &mut self.sessions[key];
-        let Some(connection) = session.connection() else {
+        let Some(connection) = session.connection().filter(|_| state.has_room()) else {
             return false;
         };
-        if !connection.outlet.lock().has_room() {
-            return false;
-        }
         let blocked = session.flights.len() >= connection.window;
         let next = match session.queue.front().map(|waiting| waiting.qos) {
             None => return false,
@@ -154,7 +179,7 @@ impl Hub {
             self.record_done(key, waiting.seq);
             return true;
         }
-        self.transmit(key, waiting, now)
+        self.transmit(key, waiting, outlet, state, now)
     }
 
     /// A client is back: what was on its way is sent again, as MQTT-4.4.0-1 says, then what has waited.

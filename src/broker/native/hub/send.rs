@@ -95,7 +95,14 @@ impl Hub {
     }
 
     /// Sends a message that has waited, and for which there is room; false where it must wait for a packet id.
-    pub(super) fn transmit(&mut self, key: Key, mut waiting: Waiting, now: Instant) -> bool {
+    pub(super) fn transmit(
+        &mut self,
+        key: Key,
+        mut waiting: Waiting,
+        outlet: &Outlet,
+        state: &mut outlet::State,
+        now: Instant,
+    ) -> bool {
         let session = &mut self.sessions[key];
         if waiting.qos != Qos::AtMostOnce {
             waiting.id = waiting.id.or_else(|| session.free_id());
@@ -109,13 +116,9 @@ impl Hub {
         if let (Some(id), Some(journal), true) = (id, &mut self.journal, session.stored) {
             journal.sent(&session.client, waiting.seq, id, false);
         }
-        let dup = id.is_some_and(|id| session.again.remove(&id));
-        let Some(connection) = session.connection() else {
-            return false;
-        };
-        let outlet = connection.outlet.clone();
+        let dup = id.is_some_and(|id| session.take_again(id));
         self.scratch.begin();
-        let sent = self.write(key, waiting.letter(dup), &outlet, &mut outlet.lock(), now);
+        let sent = self.write(key, waiting.letter(dup), outlet, state, now);
         if let Some(id) = id {
             let again = self.sessions[key].expiry != 0 || waiting.share.is_some();
             let flight = Flight {

@@ -4,6 +4,7 @@ use super::super::access::Grants;
 use super::super::inbox::Inbox;
 use super::super::message::{Message, Options, Who};
 use super::super::wire::Will;
+use super::ids::Ids;
 use super::outlet::Outlet;
 use crate::broker::Qos;
 use crate::fold::Run;
@@ -56,13 +57,16 @@ pub(super) struct Session {
     pub(super) stored: bool,
     pub(super) drops: Run,
     /// Packet ids of messages that wait, or are on their way.
-    ids: HashSet<u16>,
+    ids: Ids,
     last_id: u16,
     next_seq: u64,
 }
 
 /// More packet ids are never in use at once: what waits beyond has none yet.
 const MOST_IDS: usize = 60_000;
+
+/// For how many messages on their way a session with none keeps room.
+const FEW_FLIGHTS: usize = 16;
 
 /// Where a session's messages go.
 #[derive(Debug)]
@@ -291,7 +295,7 @@ impl Session {
             expiry_said: true,
             stored: false,
             drops: Run::default(),
-            ids: HashSet::new(),
+            ids: Ids::default(),
             last_id: 0,
             next_seq: 0,
         }
@@ -367,17 +371,19 @@ impl Session {
     /// A packet id is free again.
     pub(super) fn frees_id(&mut self, id: Option<NonZeroU16>) {
         if let Some(id) = id {
-            self.again.remove(&id);
-            self.ids.remove(&id.get());
-            if self.ids.is_empty() && self.ids.capacity() > 1024 {
-                self.ids.shrink_to(64);
-            }
+            self.take_again(id);
+            self.ids.remove(id.get());
         }
     }
 
     #[cfg(any(test, feature = "fuzz"))]
-    pub(super) fn ids_in_use(&self) -> &HashSet<u16> {
-        &self.ids
+    pub(super) fn ids_in_use(&self) -> HashSet<u16> {
+        self.ids.iter().collect()
+    }
+
+    /// Whether a message with this packet id is to be sent again; it is not any more.
+    pub(super) fn take_again(&mut self, id: NonZeroU16) -> bool {
+        !self.again.is_empty() && self.again.remove(&id)
     }
 
     pub(super) fn seq(&mut self) -> u64 {
@@ -390,13 +396,23 @@ impl Session {
         self.next_seq = self.next_seq.max(seq);
     }
 
-    /// Takes out the message with this packet id that `is` says it is.
-    pub(super) fn landed(&mut self, id: NonZeroU16, is: impl Fn(&Flight) -> bool) -> Option<Flight> {
-        let at = self.flights.iter().position(|flight| flight.id == id)?;
-        if !is(&self.flights[at]) {
-            return None;
+    /// The place of the message on its way with this packet id.
+    pub(super) fn flight(&self, id: NonZeroU16) -> Option<usize> {
+        let first = self.flights.front()?.id.get();
+        // Most are in the order of their ids, with gaps where some have landed: it is there, or not far before.
+        let there = usize::from(id.get().wrapping_sub(first)).min(self.flights.len() - 1);
+        let is = |flight: &Flight| flight.id == id;
+        let before = self.flights.range(..=there).rposition(is);
+        before.or_else(|| Some(there + 1 + self.flights.range(there + 1..).position(is)?))
+    }
+
+    /// Takes out a message that is on its way no more.
+    pub(super) fn landed(&mut self, at: usize) -> Option<Flight> {
+        let flight = self.flights.remove(at)?;
+        self.frees_id(Some(flight.id));
+        if self.flights.is_empty() && self.flights.capacity() > FEW_FLIGHTS {
+            self.flights.shrink_to(FEW_FLIGHTS);
         }
-        self.frees_id(Some(id));
-        self.flights.remove(at)
+        Some(flight)
     }
 }

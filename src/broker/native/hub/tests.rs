@@ -102,7 +102,9 @@ impl Bench {
     }
 
     fn say(&mut self, client: &Client, packet: Packet) -> Flow {
-        self.hub.handle(client.seat, packet, self.now).unwrap()
+        let flow = self.hub.handle(client.seat, packet, self.now).unwrap();
+        self.hub.settle();
+        flow
     }
 
     fn subscribe(&mut self, client: &Client, filter: &str, qos: Qos) {

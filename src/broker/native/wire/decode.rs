@@ -2,12 +2,12 @@
 
 use super::super::message::Options;
 use super::{Connect, Fault, Packet, Publish, Version, Will, qos, raw, reason, strict};
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use bytestring::ByteString;
 use rmqtt_codec::error::DecodeError;
 use rmqtt_codec::types::{MQTT_LEVEL_31, Publish as CodecPublish};
 use rmqtt_codec::{v3, v5};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use tokio_util::codec::Decoder as _;
 
 /// Room that is made for a packet of which only the head has come.
@@ -83,6 +83,10 @@ impl Decoder {
                 _ => Version::V311,
             }
         });
+        if let Some(packet) = acknowledgement(first, body) {
+            bytes.advance(head + length);
+            return Ok(Some(packet));
+        }
         let packet = if version.is_five() {
             let seen = Seen::of(first, body)?;
             let packet = self.five.decode(bytes).map_err(fault)?;
@@ -99,6 +103,19 @@ impl Decoder {
 }
 
 const DUP: u8 = 0x08;
+
+/// An acknowledgement that is a packet id alone: a publisher's or a reader's every other packet is one. The codec reads
+/// it as well, but makes a buffer of each.
+fn acknowledgement(first: u8, body: &[u8]) -> Option<Packet> {
+    let id = NonZeroU16::new(u16::from_be_bytes(body.try_into().ok()?))?;
+    Some(match first {
+        0x40 => Packet::Puback(id),
+        0x50 => Packet::Pubrec(id, reason::SUCCESS),
+        0x62 => Packet::Pubrel(id),
+        0x70 => Packet::Pubcomp(id),
+        _ => return None,
+    })
+}
 
 /// What is taken from a packet of MQTT 5 before the codec has it.
 #[derive(Default)]

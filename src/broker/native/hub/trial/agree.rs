@@ -74,7 +74,7 @@ fn messages(hub: &Hub, session: &super::super::Session) {
     {
         assert!(ids.insert(id.get()), "the packet id {id} is used twice");
     }
-    assert_eq!(session.ids_in_use(), &ids, "packet ids in use");
+    assert_eq!(session.ids_in_use(), ids, "packet ids in use");
     assert!(session.received.len() <= hub.settings.max_inflight.into());
 }
 
