@@ -84,6 +84,9 @@ pub(super) async fn clock(shared: Arc<Shared>, earlier: Arc<Notify>) {
         let mut hub = shared.hub();
         hub.tick(Instant::now().into_std());
         hub.settle();
+        if hub.has_litter() {
+            shared.sweep.notify_one();
+        }
     }
 }
 

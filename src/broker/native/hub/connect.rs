@@ -409,7 +409,10 @@ impl Hub {
     fn bound_offline(&mut self, now: Instant) {
         let most = self.settings.max_offline;
         while most != 0 && self.offline > most {
-            let away = self.sessions.iter().filter(|(_, session)| session.is_away());
+            let away = self
+                .sessions
+                .iter()
+                .filter(|(_, session)| !session.is_over() && session.is_away());
             let Some((key, _)) = away.min_by_key(|(_, session)| session.away_since) else {
                 return;
             };
@@ -422,13 +425,8 @@ impl Hub {
     pub(super) fn end_session(&mut self, key: Key, now: Instant) {
         self.publish_will(key, now);
         self.pass_on(key, now);
-        let session = self.sessions.remove(key);
-        self.litter += session.subscriptions.len() + session.queue.len();
-        for subscription in session.subscriptions.values() {
-            self.tree
-                .remove(subscription.group.as_ref(), &subscription.filter, key);
-            self.sys.unsubscribed(&subscription.filter);
-        }
+        let session = self.clear_place(key, now);
+        self.litter += session.queue.len();
         for (due, timer) in [
             (session.forget_due, Timer::Forget(key)),
             (session.will_due, Timer::Will(key)),

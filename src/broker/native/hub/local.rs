@@ -46,8 +46,7 @@ impl Hub {
             inbox.close();
         }
         for subscription in session.subscriptions.values() {
-            self.tree.remove(None, &subscription.filter, key);
-            self.sys.unsubscribed(&subscription.filter);
+            self.take_out(key, subscription);
         }
     }
 }

@@ -9,6 +9,7 @@ mod deliver;
 mod filter;
 mod ids;
 mod journal;
+mod leave;
 mod local;
 mod outlet;
 mod publish;
@@ -39,10 +40,11 @@ use super::wire::{Fault, Packet, Scratch, reason};
 use crate::broker::config::{Config, WhenQueueFull};
 use crate::fold::Run;
 use bytestring::ByteString;
+use leave::Leaving;
 use retained::Retained;
 use session::{Endpoint, Session};
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -164,6 +166,8 @@ enum Timer {
     Flush,
     /// The `$SYS` topics are due.
     Sys,
+    /// Sessions that are over go on leaving.
+    Leave,
 }
 
 /// Subscriptions and messages of a few megabytes.
@@ -179,6 +183,8 @@ pub(crate) struct Hub {
     clients: HashMap<ByteString, Key>,
     tree: Tree,
     retained: Retained,
+    /// Sessions that are over, and still have a place.
+    leaving: VecDeque<Leaving>,
     timers: BTreeSet<(Instant, Timer)>,
     /// Told when the next timer is earlier than it was.
     clock: Arc<tokio::sync::Notify>,
@@ -217,6 +223,7 @@ impl Hub {
             clients: HashMap::new(),
             tree: Tree::default(),
             retained: Retained::default(),
+            leaving: VecDeque::new(),
             timers: BTreeSet::new(),
             clock: Arc::default(),
             offline: 0,
@@ -456,7 +463,7 @@ impl Hub {
             match &session.endpoint {
                 Endpoint::Net(connection) => connection.outlet.close(End { code, why }, false),
                 Endpoint::Local(inbox) => inbox.close(),
-                Endpoint::Away => {}
+                Endpoint::Away | Endpoint::Over => {}
             }
         }
     }

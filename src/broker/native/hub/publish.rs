@@ -3,7 +3,7 @@
 use super::super::message::{Kept, Message};
 use super::super::shown::Shown;
 use super::super::wire::{Ack, Fault, Publish, reason};
-use super::session::{Endpoint, Share};
+use super::session::{Endpoint, Session, Share};
 use super::tree::{Found, Group};
 use super::{Flow, Holder, Hub, Key, Timer, filter};
 use crate::broker::Qos;
@@ -243,7 +243,10 @@ impl Hub {
     fn hit(&mut self, topic: &str, from: Option<Key>, hits: &mut Vec<Hit>) -> bool {
         let sessions = &self.sessions;
         let mut any = false;
+        let leaving = !self.leaving.is_empty();
+        let is_over = |key: Key| leaving && sessions.get(key).is_some_and(Session::is_over);
         self.tree.matches(topic, |found| match found {
+            Found::One(sub) if is_over(sub.key) => {}
             Found::One(sub) => {
                 any = true;
                 if !(sub.options.no_local && from == Some(sub.key)) {
@@ -266,7 +269,7 @@ impl Hub {
                 let present = |key: Key| sessions.get(key).is_some_and(|session| !session.is_away());
                 if let Some(at) = turn(group, ready)
                     .or_else(|| turn(group, present))
-                    .or_else(|| turn(group, |_| true))
+                    .or_else(|| turn(group, |key| !is_over(key)))
                 {
                     let sub = group.members[at];
                     hits.push(Hit {

@@ -73,6 +73,8 @@ const FEW_FLIGHTS: usize = 16;
 pub(super) enum Endpoint {
     /// The client is away.
     Away,
+    /// The session is over: only its place is held, until its subscriptions are all taken out.
+    Over,
     /// To a client's connection.
     Net(Connection),
     /// To a part of this program.
@@ -301,6 +303,11 @@ impl Session {
         }
     }
 
+    /// One of which nothing is left but its place.
+    pub(super) fn over() -> Session {
+        Session::new(ByteString::new(), Endpoint::Over)
+    }
+
     pub(super) fn connection(&self) -> Option<&Connection> {
         match &self.endpoint {
             Endpoint::Net(connection) => Some(connection),
@@ -334,7 +341,11 @@ impl Session {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Away)
+        matches!(self.endpoint, Endpoint::Away | Endpoint::Over)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Over)
     }
 
     /// A packet id that is not in use, if not too many are.

@@ -147,10 +147,7 @@ impl Hub {
                 .cursors
                 .retain(|cursor| cursor.filter != subscription.filter);
         }
-        self.litter += 1;
-        self.tree
-            .remove(subscription.group.as_ref(), &subscription.filter, key);
-        self.sys.unsubscribed(&subscription.filter);
+        self.take_out(key, &subscription);
         self.record_unsubscribed(key, &whole);
         reason::SUCCESS
     }

@@ -139,7 +139,7 @@ impl Hub {
         self.sys.sample(counters, now);
         let uptime = now.saturating_duration_since(self.sys.start).as_secs();
         let (away, connected) = (self.offline, self.connected);
-        let local = self.sessions.len() - away - connected;
+        let local = self.sessions.len() - away - connected - self.leaving.len();
         let queued: usize = self.sessions.iter().map(|(_, session)| session.queue.len()).sum();
         let kept = self
             .retained

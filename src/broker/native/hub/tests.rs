@@ -273,6 +273,51 @@ fn a_session_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn many_subscriptions_end_in_turns_and_nothing_comes_for_them_meanwhile() {
+    let mut bench = Bench::new(&Config::default());
+    let many = bench.connect(hello("many", Version::V5, 0));
+    const COUNT: usize = 3 * leave::TURN;
+    for n in 0..COUNT {
+        bench.subscribe(&many, &format!("a/{n}"), Qos::AtLeastOnce);
+    }
+    let writer = bench.connect(hello("w", Version::V5, 0));
+    let other = bench.connect(hello("other", Version::V5, 0));
+    for member in [&many, &other] {
+        bench.subscribe(member, "$share/g/b", Qos::AtLeastOnce);
+    }
+    bench.hears(&writer);
+    bench.hears(&other);
+    bench.hub.lost(many.seat, bench.now);
+    let mut turns = 0;
+    while let Some(due) = bench.hub.next_timer().filter(|_| !bench.hub.leaving.is_empty()) {
+        bench.now = bench.now.max(due);
+        bench.hub.tick(bench.now);
+        trial::agree(&bench.hub);
+        turns += 1;
+        // Who comes meanwhile does not get its place.
+        let next = bench.connect(hello("many", Version::V5, 0));
+        for n in 0..COUNT {
+            bench.say(&writer, to(&format!("a/{n}"), "to nobody", 1, 1));
+        }
+        bench.say(&writer, to("b", "to the other", 1, 1));
+        assert_eq!(bench.hears(&next), ["CONNACK false Success"]);
+        let acks = bench.hears(&writer);
+        assert_eq!(acks.len(), COUNT + 1);
+        assert_eq!(
+            acks.iter().filter(|ack| **ack == acks[0]).count(),
+            COUNT,
+            "nobody"
+        );
+        assert_eq!(bench.hears(&other).len(), 1);
+        bench.say(&other, Packet::Puback(id(turns)));
+        bench.hub.lost(next.seat, bench.now);
+    }
+    assert!(turns >= 3, "{turns}");
+    assert_eq!(bench.hub.tree.len(), 1, "that of the other");
+    assert_eq!(bench.hub.sessions.len(), 2);
+}
+
+#[test]
 fn a_full_queue_follows_its_policy_and_counts() {
     for (policy, kept) in [
         (WhenQueueFull::DropNewest, ["0", "1", "2"]),

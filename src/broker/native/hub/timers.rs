@@ -42,6 +42,7 @@ impl Hub {
                 }
                 Timer::Flush => self.flush_lazy(),
                 Timer::Sys => self.publish_sys(now),
+                Timer::Leave => self.leave(now),
             }
         }
     }

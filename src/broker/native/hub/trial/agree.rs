@@ -6,15 +6,17 @@ use std::collections::HashSet;
 
 pub(super) fn check(hub: &Hub) {
     let sessions = || hub.sessions.iter().map(|(_, session)| session);
+    let leaving: usize = hub.leaving.iter().map(|leaving| leaving.left()).sum();
     let subscriptions: usize = sessions().map(|session| session.subscriptions.len()).sum();
+    let (subscriptions, over) = (subscriptions + leaving, hub.leaving.len());
     assert_eq!(hub.tree.len(), subscriptions, "subscriptions");
-    assert_eq!(hub.clients.len(), hub.sessions.len(), "names of sessions");
-    assert_eq!(hub.connected + hub.offline, hub.sessions.len(), "sessions");
+    assert_eq!(hub.clients.len() + over, hub.sessions.len(), "names of sessions");
+    assert_eq!(hub.connected + hub.offline + over, hub.sessions.len(), "sessions");
     let connected = sessions()
         .filter(|session| session.connection().is_some())
         .count();
     assert_eq!(hub.connected, connected, "connections");
-    for (key, session) in &hub.sessions {
+    for (key, session) in hub.sessions.iter().filter(|(_, session)| !session.is_over()) {
         assert_eq!(hub.clients.get(&session.client), Some(&key));
         for (due, timer) in [
             (session.will_due, Timer::Will(key)),

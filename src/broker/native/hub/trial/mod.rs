@@ -73,6 +73,12 @@ struct Trial {
     restarted: bool,
 }
 
+/// Whether the hub's tables agree.
+#[cfg(test)]
+pub(super) fn agree(hub: &Hub) {
+    agree::check(hub);
+}
+
 /// Lets happen what the bytes say.
 pub(crate) fn run(bytes: &[u8]) {
     let mut tape = Tape(bytes);
