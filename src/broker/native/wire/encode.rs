@@ -1,11 +1,10 @@
 //! What is said to a client, to bytes.
 
 use super::super::message::Message;
-use super::{Ack, Connack, Version, codec_qos, reason};
+use super::{Ack, Connack, Version, reason};
 use crate::broker::Qos;
 use bytes::{BufMut as _, BytesMut};
 use bytestring::ByteString;
-use rmqtt_codec::types::Publish;
 use rmqtt_codec::v5::PublishAck2Reason;
 use rmqtt_codec::{v3, v5};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -288,28 +287,57 @@ impl Encoder {
         slot.bytes.len()
     }
 
+    /// Writes a PUBLISH. Not by the codec, which wants a copy of topic and payload for it, and would change the properties
+    /// of MQTT 5: they are the publisher's, unaltered and in their order (MQTT-3.3.2-17, MQTT-3.3.2-18); before them
+    /// stands what is ours.
     fn encode(&self, message: &Message, delivery: Delivery<'_>, now: Instant, out: &mut BytesMut) {
-        let by_alias = delivery.alias.is_some_and(|(_, instead)| instead);
-        let topic = match (by_alias, delivery.skip) {
-            (true, _) => ByteString::new(),
-            (false, 0) => message.topic.clone(),
-            (false, skip) => message
-                .topic
-                .slice_ref(message.topic.get(skip..).unwrap_or_default()),
+        let topic = match delivery.alias {
+            Some((_, true)) => "",
+            _ => message.topic.get(delivery.skip..).unwrap_or_default(),
         };
-        if self.version.is_five() {
-            return publish_five(message, &topic, delivery, now, out);
+        let five = self.version.is_five();
+        let passed = message.properties.as_deref().filter(|_| five).unwrap_or_default();
+        // MQTT-3.3.2-6: less the time that it has waited here. What is too old was not delivered at all.
+        let left = message.expires.filter(|_| five).map(|expires| {
+            let left = expires.saturating_duration_since(now);
+            u32::try_from(left.as_secs() + u64::from(left.subsec_millis() >= 500)).unwrap_or(u32::MAX)
+        });
+        let ids = if five { delivery.ids } else { &[] };
+        let ids_length: usize = ids.iter().map(|id| 1 + variable_length(id.get())).sum();
+        let properties = delivery.alias.map_or(0, |_| 3) + ids_length + passed.len() + left.map_or(0, |_| 5);
+        let properties = u32::try_from(properties).unwrap_or(u32::MAX);
+        let id = delivery.id.map_or(0, |_| 2);
+        let head = if five {
+            variable_length(properties) + properties as usize
+        } else {
+            0
+        };
+        let body = 2 + topic.len() + id + head + message.payload.len();
+        out.reserve(5 + body);
+        out.put_u8(first_byte(delivery));
+        put_variable(u32::try_from(body).unwrap_or(u32::MAX), out);
+        out.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
+        out.put_slice(topic.as_bytes());
+        if let Some(id) = delivery.id {
+            out.put_u16(id.get());
         }
-        let publish = Publish {
-            dup: delivery.dup,
-            retain: delivery.retain,
-            qos: codec_qos(delivery.qos),
-            topic,
-            packet_id: delivery.id,
-            payload: message.payload.clone(),
-            properties: None,
-        };
-        self.three(v3::Packet::Publish(Box::new(publish)), out);
+        if five {
+            put_variable(properties, out);
+            if let Some((alias, _)) = delivery.alias {
+                out.put_u8(0x23);
+                out.put_u16(alias.get());
+            }
+            for id in ids {
+                out.put_u8(0x0b);
+                put_variable(id.get(), out);
+            }
+            out.put_slice(passed);
+            if let Some(left) = left {
+                out.put_u8(0x02);
+                out.put_u32(left);
+            }
+        }
+        out.put_slice(&message.payload);
     }
 }
 
@@ -363,46 +391,6 @@ fn connack_properties(ack: &Connack, out: &mut BytesMut) {
 
 fn first_byte(delivery: Delivery<'_>) -> u8 {
     0x30 | u8::from(delivery.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain)
-}
-
-/// A PUBLISH of MQTT 5. Written here, and not by the codec, because its properties are the publisher's, unaltered and
-/// in their order (MQTT-3.3.2-17, MQTT-3.3.2-18); before them stands what is ours.
-fn publish_five(message: &Message, topic: &str, delivery: Delivery<'_>, now: Instant, out: &mut BytesMut) {
-    let passed = message.properties.as_deref().unwrap_or_default();
-    // MQTT-3.3.2-6: less the time that it has waited here. What is too old was not delivered at all.
-    let left = message.expires.map(|expires| {
-        let left = expires.saturating_duration_since(now);
-        u32::try_from(left.as_secs() + u64::from(left.subsec_millis() >= 500)).unwrap_or(u32::MAX)
-    });
-    let ids: usize = delivery.ids.iter().map(|id| 1 + variable_length(id.get())).sum();
-    let properties = delivery.alias.map_or(0, |_| 3) + ids + passed.len() + left.map_or(0, |_| 5);
-    let properties = u32::try_from(properties).unwrap_or(u32::MAX);
-    let id = delivery.id.map_or(0, |_| 2);
-    let body =
-        2 + topic.len() + id + variable_length(properties) + properties as usize + message.payload.len();
-    out.reserve(5 + body);
-    out.put_u8(first_byte(delivery));
-    put_variable(u32::try_from(body).unwrap_or(u32::MAX), out);
-    out.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
-    out.put_slice(topic.as_bytes());
-    if let Some(id) = delivery.id {
-        out.put_u16(id.get());
-    }
-    put_variable(properties, out);
-    if let Some((alias, _)) = delivery.alias {
-        out.put_u8(0x23);
-        out.put_u16(alias.get());
-    }
-    for id in delivery.ids {
-        out.put_u8(0x0b);
-        put_variable(id.get(), out);
-    }
-    out.put_slice(passed);
-    if let Some(left) = left {
-        out.put_u8(0x02);
-        out.put_u32(left);
-    }
-    out.put_slice(&message.payload);
 }
 
 /// How long a variable byte integer is (MQTT 5 section 1.5.5).

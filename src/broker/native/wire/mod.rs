@@ -243,11 +243,3 @@ fn qos(qos: rmqtt_codec::types::QoS) -> Qos {
         rmqtt_codec::types::QoS::ExactlyOnce => Qos::ExactlyOnce,
     }
 }
-
-fn codec_qos(qos: Qos) -> rmqtt_codec::types::QoS {
-    match qos {
-        Qos::AtMostOnce => rmqtt_codec::types::QoS::AtMostOnce,
-        Qos::AtLeastOnce => rmqtt_codec::types::QoS::AtLeastOnce,
-        Qos::ExactlyOnce => rmqtt_codec::types::QoS::ExactlyOnce,
-    }
-}
