@@ -22,9 +22,17 @@ impl Ids {
         if self.words.is_empty() {
             self.first = id / 64;
         }
-        let at = self.place(id);
+        let mut at = self.place(id);
         if at >= self.words.len() {
-            self.words.resize(at + 1, 0);
+            // Before the first or behind the last, whichever is nearer.
+            let before = usize::from(WORDS) - at;
+            if before <= at - self.words.len() {
+                (0..before).for_each(|_| self.words.push_front(0));
+                self.first = id / 64;
+                at = 0;
+            } else {
+                self.words.resize(at + 1, 0);
+            }
         }
         let bit = 1 << (id % 64);
         let new = self.words[at] & bit == 0;
@@ -93,8 +101,8 @@ mod tests {
                     set.remove(&last);
                 }
                 prop_assert_eq!(ids.len(), set.len());
-                prop_assert_eq!(ids.iter().collect::<BTreeSet<u16>>(), set.clone());
             }
+            prop_assert_eq!(ids.iter().collect::<BTreeSet<u16>>(), set);
         }
     }
 
