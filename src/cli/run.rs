@@ -91,12 +91,13 @@ async fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     };
+    let file = path.clone();
     let read = move || {
         let Read { config, warnings } = Config::read(&path).map_err(|faults| faults.to_string())?;
         tell(&path, &warnings);
         Ok(config)
     };
-    gateway::run(config, stop, hangup, read).await?;
+    gateway::run(config, &file, stop, hangup, read).await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::topic::Topic;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -148,9 +148,11 @@ struct Running {
 }
 
 /// Runs a gateway until `stop` comes or it can't go on. Each time that `hangup` comes, or somebody asks on the control
-/// socket, the configuration is `read` again and what has changed in it is changed; `read` may block.
+/// socket, the configuration is `read` again and what has changed in it is changed; `read` may block. `file` is what it
+/// is read of, for who has to edit it.
 pub async fn run(
     config: Whole,
+    file: &Path,
     stop: impl Future<Output = ()>,
     mut hangup: impl AsyncFnMut(),
     read: impl Fn() -> Result<Whole, String> + Clone + Send + 'static,
@@ -166,7 +168,11 @@ pub async fn run(
         "ready"
     );
     if gateway.running.is_empty() {
-        info!("no port is configured yet: `mqttyd ports` lists those of this machine");
+        info!(
+            event = "no-port", config = %file.display(),
+            "no port is configured yet: `mqttyd ports` lists those of this machine; describe one in {}, then `mqttyd reload`",
+            file.display()
+        );
     }
     let mut stop = std::pin::pin!(stop);
     let result = loop {

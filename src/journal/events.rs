@@ -3,7 +3,7 @@
 //! `systemd/mqttyd.catalog`, which the tests compare with this table.
 
 /// Name and id, by name.
-const EVENTS: [(&str, &str); 49] = [
+const EVENTS: [(&str, &str); 50] = [
     ("client-caught-up", "95ef4a3fe23e54afa36546105fac73e0"),
     ("client-connected", "7aa57d5d3db958c788c6218a1e44b6e2"),
     ("client-gone", "ef42aa4e04e35f0fbbceab271e9f47b1"),
@@ -35,6 +35,7 @@ const EVENTS: [(&str, &str); 49] = [
     ("memory-replaced", "47a05cc672435cbaac37d1f49ef5e087"),
     ("memory-slow", "67bae827e79a58d798f772f818aa9b19"),
     ("memory-written", "a6d426ca5aab583593544120334eac8f"),
+    ("no-port", "ae2e1218645f4bc2a8002374eae62a39"),
     ("not-listening", "93dccf782d185e7cb13a962fe463cb7d"),
     ("port-failing", "a8dd6549049c50dc91700e80f02ccd7f"),
     ("port-gone", "d39f0d998e5257329e142bb1c3690a43"),
