@@ -430,14 +430,14 @@ impl Port {
                 debug!(port = %self.name, reason = why, bytes = %bytes.escape_ascii(), "damaged frame");
                 if let Some(count) = self.damaged.fault(now()) {
                     let len = bytes.len();
-                    warn!(port = %self.name, count, reason = why, "damaged frame, dropped ({len} bytes)");
+                    warn!(event = "frames-damaged", port = %self.name, count, reason = why, "damaged frame, dropped ({len} bytes)");
                 }
                 Verdict::Damaged(why)
             }
             as_ => {
                 self.counters.frames += 1;
                 if let Some(count) = self.damaged.good() {
-                    info!(port = %self.name, count, "good frames again");
+                    info!(event = "frames-good", port = %self.name, count, "good frames again");
                 }
                 match as_ {
                     // Said with what is published of it.
@@ -449,7 +449,7 @@ impl Port {
                     Heard::Misread(why) => {
                         self.counters.refused += 1;
                         if let Some(count) = self.refused.fault(now()) {
-                            warn!(port = %self.name, count, "a frame is not as the device's description says: {why}");
+                            warn!(event = "frames-misread", port = %self.name, count, "a frame is not as the device's description says: {why}");
                         }
                         Verdict::Refused(why)
                     }
