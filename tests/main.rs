@@ -42,6 +42,7 @@ mod modbus {
 
 /// The process: how it starts and ends, and its other commands.
 mod daemon {
+    mod journal;
     mod lifecycle;
     mod reload;
     mod tools;

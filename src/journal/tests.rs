@@ -2,12 +2,14 @@
 
 use super::sink::Sink;
 use super::*;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, debug, error, info, info_span, trace, warn};
 use tracing_subscriber::layer::{Context, Layer};
+
+#[path = "../../tests/support/journald.rs"]
+mod journald;
 
 /// What `story` writes to the log.
 fn logged(levels: &str, story: impl FnOnce()) -> Vec<String> {
@@ -116,63 +118,13 @@ fn a_listener_hears_what_is_not_logged() {
     assert_eq!((entries.len(), count.load(Ordering::Relaxed)), (0, 1));
 }
 
-/// Runs a command under a journald of its own, in a mount namespace (needs root).
-const JOURNALD: &str = r#"
-set -eu
-mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/journal /run/log/journal /run/systemd/journald.conf.d
-if ! [ -s /etc/machine-id ]; then
-    systemd-id128 new > /run/id
-    [ -e /etc/machine-id ] || : > /etc/machine-id
-    mount --bind /run/id /etc/machine-id
-fi
-printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' > /run/systemd/journald.conf.d/test.conf
-/usr/lib/systemd/systemd-journald 2> /run/complaint & journald=$!
-trap 'kill $journald' EXIT
-for _ in $(seq 250); do [ -S /run/systemd/journal/socket ] && break; sleep 0.02; done
-"$@"
-journalctl --sync 2> /dev/null || sleep 1
-journalctl -o json -t mqttyd
-"#;
-
-/// Set in the child that logs to the journal.
-const CHILD: &str = "MQTTYD_TEST_JOURNAL";
-
 #[test]
 fn journald_shows_the_fields() {
-    if std::env::var_os(CHILD).is_some() {
+    if journald::is_here() {
         return tell();
     }
-    let there = |path| std::path::Path::new(path).exists();
-    if !rustix::process::geteuid().is_root() || !there("/usr/lib/systemd/systemd-journald") {
-        println!("skipped: needs root and systemd-journald");
+    let Some(output) = journald::again("journal::tests::journald_shows_the_fields") else {
         return;
-    }
-    let me = std::env::current_exe().unwrap();
-    let output = Command::new("unshare")
-        .args([
-            "--mount",
-            "--propagation",
-            "private",
-            "bash",
-            "-c",
-            JOURNALD,
-            "bash",
-        ])
-        .arg(me)
-        .args([
-            "--exact",
-            "--nocapture",
-            "journal::tests::journald_shows_the_fields",
-        ])
-        .env(CHILD, "1")
-        .output();
-    let output = match output {
-        Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("Operation not permitted") => output,
-        refused => {
-            println!("skipped: no mount namespace to be had: {refused:?}");
-            return;
-        }
     };
     let entries: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
         .lines()

@@ -5,6 +5,7 @@ mod cable;
 mod daemon;
 mod device;
 mod install;
+pub(crate) mod journald;
 mod lines;
 mod mosquitto;
 mod mqtt;

@@ -71,8 +71,8 @@ impl Acceptor {
             match self.listener.accept().await {
                 Ok(accepted) => {
                     self.wait = FIRST;
-                    if let Some(n) = self.deaf.good() {
-                        tracing::info!(event = "hearing", %address, n, "connections are accepted again");
+                    if let Some(count) = self.deaf.good() {
+                        tracing::info!(event = "hearing", %address, count, "connections are accepted again");
                     }
                     return accepted;
                 }
