@@ -51,7 +51,8 @@ class Machine:
             f"hostfwd=tcp:127.0.0.1:{self.mqtt_port}-:1883"
         )
         kernel = "loglevel=4 audit=0 systemd.mask=serial-getty@ttyAMA0.service"
-        command = ["qemu-system-aarch64", "-accel", "tcg,thread=multi", "-display", "none", "-monitor", "none"]
+        command = ["qemu-system-aarch64", "-accel", "tcg,thread=multi", "-display", "none"]
+        command += ["-monitor", "unix:monitor.sock,server=on,wait=off"]
         command += ["-kernel", "kernel", "-initrd", "initrd.gz", "-append", f"{kernel} {board['kernel']}"]
         command += ["-chardev", "socket,id=uart,path=uart.sock,server=on,wait=off", "-serial", "chardev:uart"]
         command += ["-netdev", network] + board["parts"].split()
@@ -86,6 +87,17 @@ class Machine:
         self.ssh("systemctl reboot", timeout=20)
         booted = lambda: self.ssh("cat /proc/sys/kernel/random/boot_id", timeout=20)
         until("it reboots", lambda: (lambda told: told[0] == 0 and told[1] != before)(booted()))
+
+    def send_break(self, name):
+        """A break on one of its serial ports."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(PATIENCE)
+            monitor.connect(str(self.folder / "monitor.sock"))
+            monitor.sendall(f"chardev-send-break {name}\n".encode())
+            # The prompt before it, and the one after it.
+            said = b""
+            while said.count(b"(qemu)") < 2:
+                said += monitor.recv(4096)
 
     def device(self, name):
         """What is wired to a serial port."""

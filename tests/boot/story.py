@@ -59,6 +59,13 @@ def tell(machine, deb, told):
     told("a frame came to a client, a command to the sensor")
     journal(machine)
     told("the journal has the entries and their fields")
+    line_break(machine, sensor)
+    told("a break on the line: the port stays open, the next line comes")
+    wrong_file(machine)
+    speak(machine, sensor, "21.75")
+    told("`mqttyd reload` with a wrong file: refused with its places, the old configuration goes on")
+    clock(machine)
+    told("the clock was set, there and back, and the journal says so")
     if whole:
         hot_plug(machine)
         told("an adapter was plugged in, spoke, was unplugged and plugged in again")
@@ -67,8 +74,8 @@ def tell(machine, deb, told):
     watchdog(machine)
     speak(machine, sensor, "22.25")
     told("stopped, it was started again by the watchdog")
-    bad_configuration(machine)
-    told("a wrong configuration was refused, and not tried again")
+    wrong_start(machine)
+    told("started with a wrong configuration: it ends with 78, and isn't tried again")
     if whole:
         machine.reboot()
         running(machine)
@@ -94,7 +101,9 @@ def install(machine, deb):
     machine.run("cat > /root/p.deb", given=Path(deb).read_bytes())
     machine.run(f"{APT} -qq install -y /root/p.deb")
     running(machine)
-    machine.run("journalctl -u mqttyd -o cat | grep -q 'no port is configured yet'")
+    [entry] = entries(machine, "MQTTYD_EVENT=no-port")
+    for word in ("mqttyd ports", "/etc/mqttyd/mqttyd.toml", "mqttyd reload"):
+        expect(f"it says what to do next: {entry}", word in entry["MESSAGE"])
     expect("it listens on loopback alone", machine.run("ss -Hltn sport = :1883").split()[3] == "127.0.0.1:1883")
     expect("the configuration is for its group", "640 root mqttyd" in machine.run("stat -c '%a %U %G' /etc/mqttyd/*.toml"))
     expect("its user is in dialout", "dialout" in machine.run("id -Gn mqttyd"))
@@ -180,16 +189,65 @@ def watchdog(machine):
     machine.run("journalctl -u mqttyd -o cat | grep -q 'Watchdog timeout'")
 
 
-def bad_configuration(machine):
-    machine.run("cp -p /etc/mqttyd/mqttyd.toml /root/good.toml; echo 'nonsense = 1' >> /etc/mqttyd/mqttyd.toml")
-    before = machine.run("systemctl show -P MainPID mqttyd")
-    expect("it is refused", machine.ssh("systemctl reload mqttyd")[0] != 0)
-    expect("the old one goes on", machine.run("systemctl show -P MainPID mqttyd") == before)
-    machine.run("journalctl -u mqttyd -o cat | grep -q nonsense")
-    expect("it doesn't start", machine.ssh("systemctl restart mqttyd")[0] != 0)
-    shown = machine.run("systemctl show -P ExecMainStatus -P ActiveState mqttyd").split()
-    expect(f"it has failed for good: {shown}", sorted(shown) == ["78", "failed"])
-    machine.run("cat /root/good.toml > /etc/mqttyd/mqttyd.toml && systemctl restart mqttyd")
+def line_break(machine, sensor):
+    """The line held low for longer than a character: a damaged frame at most."""
+    machine.send_break("uart")
+    sensor.say(b"\n")
+    speak(machine, sensor, "21.625")
+    expect("it was not opened again", len(entries(machine, "MQTTYD_PORT=air", "MQTTYD_EVENT=port-open")) == 1)
+
+
+class WrongFile:
+    """The configuration with a key that isn't known; as it was before when it is left."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def __enter__(self):
+        self.machine.run("cp -p /etc/mqttyd/mqttyd.toml /root/good.toml; echo 'nonsense = 1' >> /etc/mqttyd/mqttyd.toml")
+        self.line = self.machine.run("wc -l < /etc/mqttyd/mqttyd.toml").strip()
+
+    def __exit__(self, *_):
+        self.machine.run("cat /root/good.toml > /etc/mqttyd/mqttyd.toml")
+
+
+def wrong_file(machine):
+    process = lambda: machine.run("systemctl show -P MainPID mqttyd")
+    before = process()
+    wrong = WrongFile(machine)
+    with wrong:
+        status, said = machine.ssh("mqttyd reload")
+        expect(f"it says so: {status} {said}", status == 78 and "the configuration stays as it was" in said)
+        expect(f"it names the place: {said}", f"mqttyd.toml:{wrong.line}:" in said and "nonsense" in said)
+        refused = entries(machine, "MQTTYD_EVENT=config-refused")
+        expect(f"the journal has it: {refused}", "nonsense" in refused[-1]["MESSAGE"])
+        expect("systemctl says it, too", machine.ssh("systemctl reload mqttyd")[0] != 0)
+        expect("it is told each time", len(entries(machine, "MQTTYD_EVENT=config-refused")) == len(refused) + 1)
+    expect("the old one goes on", process() == before)
+    machine.run("mqttyd reload")
+
+
+def clock(machine):
+    """Set by hand, as a Pi's is by the network some time after its start."""
+    for by, way in (("+1 hour", "forward"), ("-1 hour", "back")):
+        machine.run(f"date -s '{by}'")
+        # `date` sets whole seconds, so that it may be nearly one less.
+        entry = until("the journal says it", lambda: stepped(machine, way))
+        expect(f"by how much: {entry}", entry["MQTTYD_STEP"].startswith(("1h", "59m 59s")))
+        expect(f"its priority: {entry}", entry["PRIORITY"] == "4")
+
+
+def stepped(machine, way):
+    found = [entry for entry in entries(machine, "MQTTYD_EVENT=clock-stepped") if way in entry["MQTTYD_STEP"]]
+    return found[-1] if found else None
+
+
+def wrong_start(machine):
+    with WrongFile(machine):
+        expect("it doesn't start", machine.ssh("systemctl restart mqttyd")[0] != 0)
+        shown = machine.run("systemctl show -P ExecMainStatus -P ActiveState mqttyd").split()
+        expect(f"it has failed for good: {shown}", sorted(shown) == ["78", "failed"])
+    machine.run("systemctl restart mqttyd")
 
 
 def next_version(deb, folder):
