@@ -91,10 +91,14 @@ impl Drop for Program {
     }
 }
 
-/// The binary under test, with plain output.
+/// The binary under test, with plain output: the one that was built with the tests, or what `MQTTYD_TEST_PROGRAM` says, such
+/// as an emulator, its options and the program for another machine.
 pub(crate) fn mqttyd() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mqttyd"));
+    let other = std::env::var("MQTTYD_TEST_PROGRAM").unwrap_or_default();
+    let mut words = other.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or(env!("CARGO_BIN_EXE_mqttyd")));
     command
+        .args(words)
         .env("NO_COLOR", "1")
         .env_remove("MQTTYD_LOG")
         .env_remove("MQTTYD_CONFIG")
