@@ -29,7 +29,7 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
                 out,
                 "{} is good: {}, {}, {}, {}",
                 path.display(),
-                count(read.config.broker.listener.len(), "listener", "listeners"),
+                count(read.config.broker.listeners().len(), "listener", "listeners"),
                 count(ports, "port", "ports"),
                 count(publish, "topic template", "topic templates"),
                 count(command, "command filter", "command filters"),

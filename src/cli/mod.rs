@@ -218,12 +218,22 @@ struct PortsArgs {
 
 impl PortsArgs {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.config.read_if_there()?.unwrap_or_default();
+        let read = self.config.read_if_there()?;
+        let unread = read.is_none();
+        let config = read.unwrap_or_default();
         let named = config
             .port
             .iter()
             .map(|port| (port.name.as_str().to_owned(), port.serial()));
-        ports::run(&named.collect::<Vec<_>>()).context("failed to list the serial ports")
+        ports::run(&named.collect::<Vec<_>>()).context("failed to list the serial ports")?;
+        let path = self.config.path();
+        if unread && path.exists() {
+            print(format!(
+                "\nWhich are configured is not known: {} can't be read by this user (try sudo), or is wrong (`mqttyd check` tells).\n",
+                path.display()
+            ))?;
+        }
+        Ok(())
     }
 }
 

@@ -18,9 +18,9 @@ pub(super) fn read(path: &Path) -> Result<String, Faults> {
             std::io::ErrorKind::NotFound => {
                 fault.help("name the file: `mqttyd check FILE`, or begin with a copy of config/mqttyd.toml")
             }
-            std::io::ErrorKind::PermissionDenied => {
-                fault.help("run as a user who may read it, or look at its owner and mode with `ls -l`")
-            }
+            std::io::ErrorKind::PermissionDenied => fault.help(
+                "run it with sudo, or as a user who may read the file (`ls -l` shows its owner and mode)",
+            ),
             _ => fault,
         })
     };
