@@ -93,7 +93,7 @@ async fn serve(config: Config, path: PathBuf) -> anyhow::Result<()> {
     };
     let file = path.clone();
     let read = move || {
-        let Read { config, warnings } = Config::read(&path).map_err(|faults| faults.to_string())?;
+        let Read { config, warnings } = Config::read(&path)?;
         tell(&path, &warnings);
         Ok(config)
     };

@@ -142,6 +142,26 @@ impl Faults {
         out
     }
 
+    /// The first few of them in one line, for a log: where each is, and what.
+    pub fn brief(&self) -> String {
+        const FEW: usize = 5;
+        let told = self.list.iter().take(FEW).map(|fault| match &fault.span {
+            Some(span) => {
+                let before = &self.text[..span.start];
+                let start = before.rfind('\n').map_or(0, |at| at + 1);
+                let (line, column) = (
+                    before.matches('\n').count() + 1,
+                    before[start..].chars().count() + 1,
+                );
+                format!("{}:{line}:{column}: {}", self.name, fault.title)
+            }
+            None => fault.title.clone(),
+        });
+        let more = self.list.len().saturating_sub(FEW);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        told.chain(more).collect::<Vec<_>>().join("; ")
+    }
+
     fn group<'a>(&'a self, fault: &'a Fault) -> Group<'a> {
         let level = if self.warning {
             Level::WARNING
@@ -196,4 +216,27 @@ fn within(text: &str, span: Range<usize>) -> Range<usize> {
     };
     let start = floor(span.start);
     start..floor(span.end).max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_a_log_they_are_one_line() {
+        let text = "a = 1\nä b\nc\n";
+        let faults = |n: usize| {
+            let places = (0..n).map(|_| Fault::at(9..10, "no `b`", "here").help("say so"));
+            let whole = std::iter::once(Fault::whole("too long"));
+            let list = whole.chain(places.enumerate().map(|(n, fault)| fault.help(n.to_string())));
+            Faults::new("x.toml", text, list.collect(), false).brief()
+        };
+        assert_eq!(faults(1), "too long; x.toml:2:3: no `b`");
+        assert!(
+            faults(6).ends_with("x.toml:2:3: no `b`; and 2 more"),
+            "{}",
+            faults(6)
+        );
+        assert_eq!(faults(6).lines().count(), 1);
+    }
 }

@@ -6,7 +6,7 @@ pub use reload::Changes;
 
 use crate::broker::{self, Broker, Message, Publisher, Qos};
 use crate::clock::Clock;
-use crate::config::Config as Whole;
+use crate::config::{Config as Whole, Faults};
 use crate::control::{self, Asked, Feed, Tap};
 use crate::notify;
 use crate::port::{self, Order, Parts, Port};
@@ -155,7 +155,7 @@ pub async fn run(
     file: &Path,
     stop: impl Future<Output = ()>,
     mut hangup: impl AsyncFnMut(),
-    read: impl Fn() -> Result<Whole, String> + Clone + Send + 'static,
+    read: impl Fn() -> Result<Whole, Faults> + Clone + Send + 'static,
 ) -> Result<(), Error> {
     let (ask, mut asks) = mpsc::channel(1);
     let mut gateway = Gateway::start(config, Some(ask)).await?;
@@ -306,7 +306,8 @@ impl Gateway {
     /// Says in a line for `systemctl status` what runs.
     fn tell_status(&self) {
         let (ports, listeners) = (self.running.len(), self.broker.addresses().len());
-        notify::status(&format!("{ports} ports, {listeners} listeners"));
+        let (ports, listeners) = (reload::count(ports, "port"), reload::count(listeners, "listener"));
+        notify::status(&format!("{ports}, {listeners}"));
     }
 
     /// The broker, for those who want a link of their own.

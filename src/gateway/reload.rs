@@ -3,7 +3,7 @@
 use super::{Error, FINISH, Gateway, OVERTIME, Running, announce};
 use crate::broker::{self, Bound};
 use crate::causes::Causes;
-use crate::config::Config as Whole;
+use crate::config::{Config as Whole, Faults};
 use crate::journal;
 use crate::port::{self, Order};
 use std::fmt;
@@ -76,12 +76,17 @@ impl Plan {
     }
 }
 
+/// So many of them, in words.
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 impl Gateway {
     /// Reads the configuration again and becomes what it says. Gives what is to be said about it to who has asked:
     /// what has changed, or why all is as it was. An error is the end of the gateway.
     pub(super) async fn reload(
         &mut self,
-        read: impl FnOnce() -> Result<Whole, String> + Send + 'static,
+        read: impl FnOnce() -> Result<Whole, Faults> + Send + 'static,
     ) -> Result<Result<String, String>, Error> {
         // Whoever comes behind the signal is to be told by the new rules.
         let hold = self.broker.hold();
@@ -90,9 +95,10 @@ impl Gateway {
             Ok(Err(faults)) => {
                 error!(
                     event = "config-refused",
-                    "the configuration stays as it was, for the file is wrong:\n{faults}"
+                    "the configuration stays as it was, for the file is wrong: {}",
+                    faults.brief()
                 );
-                return Ok(Err(faults));
+                return Ok(Err(faults.to_string()));
             }
             Err(panic) => return Err(Error::Task(panic.to_string())),
         };
@@ -272,10 +278,7 @@ impl fmt::Display for Changes {
             parts.push("no port and no listener has changed".to_owned());
         }
         if self.kept > 0 {
-            parts.push(match self.kept {
-                1 => "1 port untouched".to_owned(),
-                kept => format!("{kept} ports untouched"),
-            });
+            parts.push(format!("{} untouched", count(self.kept, "port")));
         }
         if !self.later.is_empty() {
             parts.push(format!("from the next start on only: {}", self.later.join(", ")));
