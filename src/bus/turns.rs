@@ -435,6 +435,8 @@ impl Bus {
             let ticket = order.ticket;
             let life = match job.phase {
                 Phase::Verifying => Life::Unverified(Fault::Gone.to_string()),
+                // It was sent, and nothing was to answer it.
+                Phase::Main if job.at >= job.steps.len() => Life::Done,
                 _ => Life::Dropped("cut-off"),
             };
             self.tell(Happened::Command { ticket, life });

@@ -1,6 +1,6 @@
 //! The life of commands: each ends once, and the line saw what is said to have been sent.
 
-use super::super::{Happened, Life, Verify, What};
+use super::super::{Happened, Life, Order, Verify, What};
 use super::line::{Fault, Line, MS, PROFILE, crc};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -37,10 +37,25 @@ fn a_broadcast_costs_no_time_out() {
         reply: super::super::Reply::None,
         timeout: None,
     };
-    line.bus.push(order);
+    line.bus.push(order.clone());
     line.run(300 * MS);
     assert_eq!(line.lives()[&7], [&Life::Sent(1), &Life::Done]);
     assert_eq!(line.bus.counts().timeouts, 0);
+    // Nor does it fail when the port goes right behind it.
+    let order = Order { ticket: 8, ..order };
+    line.bus.push(order);
+    line.run_until(line.now + 300 * MS, |told| {
+        matches!(
+            told,
+            Happened::Command {
+                life: Life::Sent(_),
+                ..
+            }
+        )
+    });
+    line.bus.closed(line.now);
+    line.run(Duration::ZERO);
+    assert_eq!(line.lives()[&8], [&Life::Sent(1), &Life::Done]);
 }
 
 #[test]
