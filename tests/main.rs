@@ -27,6 +27,7 @@ mod ports {
     mod device;
     mod flood;
     mod frames;
+    mod matrix;
     mod publishing;
     mod recordings;
     mod unplug;

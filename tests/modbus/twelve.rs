@@ -4,7 +4,7 @@
 //! It takes real time: `cargo test --test main twelve -- --ignored --nocapture`. `bus::tests::sharing` shows the same
 //! with a clock of its own.
 
-use crate::support::{Client, Daemon, Device, Message, pause};
+use crate::support::{Client, Daemon, Device, Message, checked, pause};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -108,15 +108,6 @@ fn answer(request: &[u8]) -> Vec<u8> {
         3 => checked(&[address, 3, 2, 0, address]),
         _ => request.to_vec(),
     }
-}
-
-fn checked(bytes: &[u8]) -> Vec<u8> {
-    let crc = bytes.iter().fold(0xffffu16, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
-            crc >> 1 ^ if crc & 1 == 1 { 0xa001 } else { 0 }
-        })
-    });
-    [bytes, &crc.to_le_bytes()].concat()
 }
 
 fn configuration(device: &Device) -> String {

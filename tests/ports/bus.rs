@@ -1,6 +1,6 @@
 //! Devices that speak only when asked, on one line.
 
-use crate::support::{Daemon, Device, Setup};
+use crate::support::{Daemon, Device, Setup, checked};
 use serde_json::Value;
 
 /// Its replies say whose they are and not what they answer.
@@ -47,22 +47,6 @@ const METER: &str = r#"
     with = { what = 2 }
 "#;
 
-fn crc(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mut crc = 0xffffu16;
-    for byte in &bytes {
-        crc ^= u16::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xa001
-            } else {
-                crc >> 1
-            };
-        }
-    }
-    bytes.extend(crc.to_le_bytes());
-    bytes
-}
-
 /// Answers one request as the meters do: energy is a hundred times the address, the level is 7. Gives the request.
 fn answer(device: &Device) -> Vec<u8> {
     let mut request = device.receive(4);
@@ -70,12 +54,12 @@ fn answer(device: &Device) -> Vec<u8> {
         request.extend(device.receive(2));
     }
     assert_eq!(
-        crc(request[..request.len() - 2].to_vec()),
+        checked(&request[..request.len() - 2]),
         request,
         "the check is right"
     );
     let address = request[0];
-    device.send(&crc(match request[1] {
+    device.send(&checked(&match request[1] {
         1 => vec![address, 0, address * 100],
         2 => vec![address, 2, 0, 7],
         _ => request[..4].to_vec(),
@@ -167,9 +151,9 @@ fn a_command_is_asked_and_a_read_brings_its_values_at_once() {
             break request;
         }
     };
-    assert_eq!(set, crc(vec![2, 6, 2, 1]));
+    assert_eq!(set, checked(&[2, 6, 2, 1]));
     client.publish("home/one/level/read", b"", 1, false);
-    while answer(&device) != crc(vec![1, 2]) {}
+    while answer(&device) != checked(&[1, 2]) {}
     assert_eq!(client.next_on("home/one/level").text(), "7");
 }
 
@@ -182,10 +166,10 @@ fn a_reply_of_another_device_is_never_published_and_what_cannot_be_read_is_said(
     client.subscribe("mqttyd/port/bus/device/+/state", 0);
     // The wrong one answers, twice; then nobody does, twice.
     let request = device.receive(4);
-    assert_eq!(request, crc(vec![1, 1]));
-    device.send(&crc(vec![2, 0, 99]));
+    assert_eq!(request, checked(&[1, 1]));
+    device.send(&checked(&[2, 0, 99]));
     assert_eq!(device.receive(4), request, "it is asked again");
-    device.send(&crc(vec![2, 0, 99]));
+    device.send(&checked(&[2, 0, 99]));
     let state = loop {
         let message = client.next();
         assert!(
