@@ -30,6 +30,7 @@ mod ports {
     mod matrix;
     mod publishing;
     mod recordings;
+    mod storm;
     mod unplug;
 }
 

@@ -3,12 +3,15 @@
 //! `docs/bus.md` has the table that comes out, and the test compares the two.
 
 use crate::support::{
-    Client, Daemon, ENERGY, Fault, Faulty, LEVEL, LOGIN, Message, PATIENCE, SET, Setup, TIMEOUT, Tongue,
+    Client, Daemon, ENERGY, Fault, Faulty, LEVEL, LOGIN, Message, PATIENCE, SET, Setup, Tongue,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
+
+/// How long a reply is waited for.
+const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A kind of request.
 struct Kind {
@@ -83,7 +86,7 @@ const KINDS: [Kind; 7] = [
 ];
 
 /// The protocol of the own kind: energy and level look alike, and nothing in a reply says which it is.
-fn profile(session: bool) -> String {
+pub(super) fn profile(session: bool, timeout: Duration) -> String {
     let session = if session {
         "[session]\nidle = '200ms'\nstep = [{ command = 'login', reply = ['welcome'] }]"
     } else {
@@ -134,7 +137,7 @@ fn profile(session: bool) -> String {
         with = {{ what = 2 }}
         {session}
         "#,
-        timeout = TIMEOUT.as_millis(),
+        timeout = timeout.as_millis(),
     )
 }
 
@@ -388,7 +391,7 @@ fn no_fault_of_a_device_makes_a_value_that_is_not_true() {
                 port: format!("{}-{fault:?}", kind.name).to_lowercase(),
                 fault,
                 kind,
-                meters: Faulty::new(kind.tongue),
+                meters: Faulty::new(kind.tongue, TIMEOUT),
                 values: BTreeMap::new(),
                 reasons: Vec::new(),
                 unread: None,
@@ -399,8 +402,8 @@ fn no_fault_of_a_device_makes_a_value_that_is_not_true() {
         }
     }
     let daemon: Daemon = Setup::new(&ports(&cells))
-        .profile("own", &profile(false))
-        .profile("session", &profile(true))
+        .profile("own", &profile(false, TIMEOUT))
+        .profile("session", &profile(true, TIMEOUT))
         .start();
     let mut client = daemon.client("reader");
     client.subscribe("cell/#", 0);

@@ -7,10 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the gateway is to wait for them.
-pub(crate) const TIMEOUT: Duration = Duration::from_millis(250);
-/// How long one that is late takes: longer than that, and less than twice as long.
-const LATE: Duration = Duration::from_millis(300);
 /// How long one stays away that is pulled out once.
 const AWAY: Duration = Duration::from_millis(100);
 /// So often they look whether they are to end.
@@ -99,18 +95,22 @@ struct State {
     left: Option<u32>,
     /// How often it has happened since it was armed.
     done: u32,
+    /// Something happens to each request that is aimed at, and this says what.
+    storm: Option<u64>,
     requests: Vec<Vec<u8>>,
     /// What each has really read, by `device/field`.
     truths: BTreeSet<(String, u16)>,
 }
 
 impl Faulty {
-    /// Two meters that do nothing wrong.
-    pub(crate) fn new(tongue: Tongue) -> Faulty {
+    /// Two meters that do nothing wrong, for which the gateway waits so long. What is late comes after that, but not
+    /// after twice as long.
+    pub(crate) fn new(tongue: Tongue, timeout: Duration) -> Faulty {
         let device = Device::new();
         let (path, shared) = (device.path().to_owned(), Arc::new(Shared::default()));
         let meters = Meters {
             tongue,
+            timeout,
             shared: shared.clone(),
             device,
             count: 0,
@@ -137,10 +137,17 @@ impl Faulty {
         state.aim = aim.to_vec();
     }
 
+    /// From now on any fault may happen to requests of these functions, and mostly none does.
+    pub(crate) fn storm(&self, aim: &[u8], seed: u64) {
+        let mut state = self.shared.state();
+        (state.storm, state.left) = (Some(seed), Some(u32::MAX));
+        state.aim = aim.to_vec();
+    }
+
     /// Nothing wrong happens any more.
     pub(crate) fn disarm(&self) {
         let mut state = self.shared.state();
-        (state.fault, state.left) = (None, None);
+        (state.fault, state.left, state.storm) = (None, None, None);
         self.shared.changed.notify_all();
     }
 
@@ -176,8 +183,25 @@ impl Shared {
     }
 }
 
+impl State {
+    /// In a storm: what happens next.
+    fn draw(&mut self) {
+        let Some(seed) = &mut self.storm else { return };
+        // The middle bits of a product don't repeat soon.
+        *seed = seed
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        let drawn = (*seed >> 33) as usize;
+        // To be pulled out is rare.
+        let most = if drawn.is_multiple_of(41) { 9 } else { 8 };
+        let fault = Fault::ALL.get(drawn / 41 % 60).filter(|_| drawn / 41 % 60 < most);
+        self.fault = fault.map(|(fault, _)| *fault);
+    }
+}
+
 struct Meters {
     tongue: Tongue,
+    timeout: Duration,
     shared: Arc<Shared>,
     device: Device,
     count: u16,
@@ -223,6 +247,7 @@ impl Meters {
         let (fault, once) = {
             let mut state = self.shared.state();
             state.requests.push(request.to_vec());
+            state.draw();
             // The second one does nothing wrong.
             let fault = state
                 .fault
@@ -248,7 +273,7 @@ impl Meters {
         match fault {
             None => _ = self.device.try_send(&reply),
             Some(Fault::Silent) => {}
-            Some(Fault::Late) => self.coming.push((Instant::now() + LATE, reply)),
+            Some(Fault::Late) => self.coming.push((Instant::now() + self.timeout * 6 / 5, reply)),
             Some(Fault::Cut) => _ = self.device.try_send(half),
             Some(Fault::Garbled) => {
                 let mut reply = reply.clone();
@@ -257,7 +282,7 @@ impl Meters {
             }
             Some(Fault::Echo) => {
                 self.device.try_send(request);
-                pause(Duration::from_millis(20));
+                pause(self.timeout / 12);
                 self.device.try_send(&reply);
             }
             Some(Fault::EchoAlone) => _ = self.device.try_send(request),

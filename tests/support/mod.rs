@@ -19,7 +19,7 @@ mod rumqttc;
 pub(crate) use cable::Cable;
 pub(crate) use daemon::{Daemon, Engine, Setup, Version};
 pub(crate) use device::{Device, pause};
-pub(crate) use faulty::{ENERGY, Fault, Faulty, LEVEL, LOGIN, SET, TIMEOUT, Tongue, checked};
+pub(crate) use faulty::{ENERGY, Fault, Faulty, LEVEL, LOGIN, SET, Tongue, checked};
 pub(crate) use lines::Lines;
 pub(crate) use mosquitto::{MosquittoSub, mosquitto, mosquitto_pub, mosquitto_sub, mosquitto_try};
 pub(crate) use mqtt::{Client, Message};
