@@ -12,18 +12,32 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What `NAME.names.toml` says of how a device is asked, beside the names of its values.
+fn beside(name: &str) -> Table {
+    let text = std::fs::read_to_string(root().join(format!("tests/corpus-devices/{name}.names.toml")));
+    text.unwrap_or_default().parse().unwrap()
+}
+
 /// The addresses that the cases of a device are for.
-fn addresses(name: &str) -> Vec<Option<Address>> {
-    let text = |text: &str| Some(Address::Text(text.into()));
-    match name {
-        "mercury-230" => vec![Some(Address::Number(0))],
-        "mercury-200" => vec![Some(Address::Number(0xfe12_3456))],
-        "dlt645-2007" => vec![text("370300928139"), text("010000000000")],
-        "sdi12-sensor" => vec![text("0")],
-        "neva-mt324" => vec![text("00000201")],
-        "solax-x1-mini" => vec![Some(Address::Number(10))],
-        _ => vec![None],
-    }
+fn addresses(beside: &Table) -> Vec<Option<Address>> {
+    let all = beside
+        .get("bus")
+        .map(|bus| bus["addresses"].as_array().unwrap().as_slice());
+    let address = |value: &Value| match value {
+        Value::Integer(n) => Some(Address::Number(*n as u64)),
+        value => Some(Address::Text(value.as_str().unwrap().to_owned())),
+    };
+    all.map_or_else(|| vec![None], |all| all.iter().map(address).collect())
+}
+
+/// The replies that begin a dialogue and that no case has.
+fn opening(beside: &Table) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let all = beside
+        .get("opening")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
+    all.map(|(sent, reply)| (crate::profile::hex(sent).unwrap(), hex(reply).unwrap()))
 }
 
 fn hex(value: &Value) -> Option<Vec<u8>> {
@@ -139,7 +153,8 @@ fn the_polls_of_the_corpus_run_as_dialogues() {
         let table: Table = text.parse().unwrap();
         let cases = table["case"].as_array().unwrap();
         // What opens a session is the same for all cases of a device.
-        let opening: Vec<(Vec<u8>, Vec<u8>)> = cases.iter().flat_map(steps).collect();
+        let beside = beside(name);
+        let opening: Vec<(Vec<u8>, Vec<u8>)> = cases.iter().flat_map(steps).chain(opening(&beside)).collect();
         devices += 1;
         for case in cases {
             let id = case["id"].as_str().unwrap();
@@ -150,7 +165,7 @@ fn the_polls_of_the_corpus_run_as_dialogues() {
                 continue;
             };
             let own = steps(case);
-            let found = addresses(name).into_iter().find_map(|address| {
+            let found = addresses(&beside).into_iter().find_map(|address| {
                 let own = Own {
                     name: name.into(),
                     address,
@@ -171,10 +186,6 @@ fn the_polls_of_the_corpus_run_as_dialogues() {
             if own.is_empty() {
                 for (sent, reply) in &opening {
                     replies.entry(sent.clone()).or_insert_with(|| vec![reply.clone()]);
-                }
-                // The replies that begin a dialogue come from the profile's examples, where no case has them.
-                if name == "sdi12-sensor" {
-                    replies.insert(b"0MC!".to_vec(), vec![b"00303\r\n".to_vec()]);
                 }
                 replies.insert(request.clone(), vec![wire.clone()]);
             } else {
@@ -211,7 +222,7 @@ fn the_polls_of_the_corpus_run_as_dialogues() {
     }
     assert!(failures.is_empty(), "{failures}");
     assert!(
-        devices >= 15 && count >= 65,
+        devices >= 26 && count >= 120,
         "{count} cases of {devices} devices; no poll asks for {silent:?}"
     );
 }
