@@ -25,6 +25,7 @@ mod ports {
     mod checks;
     mod commands;
     mod device;
+    mod dialogues;
     mod flood;
     mod frames;
     mod matrix;
