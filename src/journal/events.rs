@@ -3,7 +3,9 @@
 //! `systemd/mqttyd.catalog`, which the tests compare with this table.
 
 /// Name and id, by name.
-const EVENTS: [(&str, &str); 50] = [
+const EVENTS: [(&str, &str); 54] = [
+    ("bus-overloaded", "779c0a91de305231a59285708dcb2034"),
+    ("bus-relieved", "6143ec5029da5c419950970b7330414f"),
     ("client-caught-up", "95ef4a3fe23e54afa36546105fac73e0"),
     ("client-connected", "7aa57d5d3db958c788c6218a1e44b6e2"),
     ("client-gone", "ef42aa4e04e35f0fbbceab271e9f47b1"),
@@ -17,6 +19,8 @@ const EVENTS: [(&str, &str); 50] = [
     ("config-refused", "eefbe8b2a1d2599eb3570c88b3e25ace"),
     ("config-reloaded", "11606b2614825705b56f9be369f5c77c"),
     ("deaf", "ff7b2d9447e85a63b5f7ffb2ab9de32c"),
+    ("device-answers", "47f01c8cba9e592b9fcee839a9999af3"),
+    ("device-silent", "77aa1bbfa86d5c70a85f29a02e9281b3"),
     ("failed", "1bae17f4a8045bd594e96d550c8d3882"),
     ("fault", "8963d428712055b4a9a0f0b2a3658bd2"),
     ("frames-damaged", "b93fab7e597a50e691edadcb8540776f"),

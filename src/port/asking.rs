@@ -385,16 +385,16 @@ impl Port {
         let name = &self.name;
         match (change, &why) {
             (Change::Came, _) if seen.state == "unknown" => {
-                info!(port = %name, device = %device.name, "the device answers");
+                info!(event = "device-answers", port = %name, device = %device.name, "the device answers");
             }
             (Change::Came, _) => {
-                info!(notice = true, port = %name, device = %device.name, "the device answers again");
+                info!(event = "device-answers", notice = true, port = %name, device = %device.name, "the device answers again");
             }
             // The port has said it.
             (Change::Went, Some(Fault::Gone)) => {}
             (Change::Went, why) => {
                 let why = why.as_ref().map(Fault::to_string).unwrap_or_default();
-                warn!(port = %name, device = %device.name, "the device does not answer, trying on: {why}");
+                warn!(event = "device-silent", port = %name, device = %device.name, "the device does not answer, trying on: {why}");
             }
         }
         seen.state = if change == Change::Came {
@@ -441,7 +441,12 @@ impl Port {
                 }
                 match as_ {
                     // Said with what is published of it.
-                    Heard::Answer => return,
+                    Heard::Answer => {
+                        if let Some(count) = self.refused.good() {
+                            info!(event = "frames-understood", port = %self.name, count, "frames are as the device's description says again");
+                        }
+                        return;
+                    }
                     Heard::Refusal => {
                         self.counters.errors += 1;
                         return;
@@ -628,10 +633,10 @@ impl Port {
         };
         if share > master.warn_above {
             if let Some(count) = master.busy.fault(now()) {
-                warn!(port = %self.name, count, "the line is busy for {share}% of its time, more than `warn-above`");
+                warn!(event = "bus-overloaded", port = %self.name, count, "the line is busy for {share}% of its time, more than `warn-above`");
             }
         } else if let Some(count) = master.busy.good() {
-            info!(port = %self.name, count, "the line has time again: it is busy for {share}%");
+            info!(event = "bus-relieved", port = %self.name, count, "the line has time again: it is busy for {share}%");
         }
     }
 }
