@@ -25,6 +25,8 @@ use tracing::{debug, info, warn};
 
 /// The line's time is measured over so long at least.
 const MEASURE: Duration = Duration::from_secs(10);
+/// Lost commands of all entries are folded together.
+const BUS: usize = usize::MAX;
 /// So much is read at once.
 const READ: usize = 4096;
 
@@ -539,11 +541,12 @@ impl Port {
             Life::Refused(why) | Life::Unverified(why) => reason = Some(why),
             Life::TimedOut(why) => reason = Some(why.to_string()),
             Life::Expired => {
-                *self.counters.dropped.entry("expired").or_default() += 1;
-                reason = Some("it waited longer than `expire` allows".into());
+                let why = "it waited longer than `expire` allows";
+                self.order_lost(ticket, "expired", why);
+                reason = Some(why.into());
             }
             Life::Dropped(why) => {
-                *self.counters.dropped.entry(why).or_default() += 1;
+                self.order_lost(ticket, why, why);
                 reason = Some(why.into());
             }
         }
@@ -559,6 +562,18 @@ impl Port {
                 values: read,
             },
         );
+    }
+
+    /// A command has left the queue without an end of its own.
+    fn order_lost(&mut self, ticket: u64, reason: &'static str, why: &str) {
+        *self.counters.dropped.entry(reason).or_default() += 1;
+        // One whose place another takes is meant to go, and those of a gateway that stops are told in one line.
+        if matches!(reason, "replaced" | "stopped") {
+            return;
+        }
+        if let (Some(count), Some(topic)) = (self.say(BUS, reason), self.ledger.topic(ticket)) {
+            warn!(event = "command-dropped", port = %self.name, topic = %topic, count, reason, "command dropped: {why}");
+        }
     }
 
     /// A message for one of the devices.

@@ -109,6 +109,11 @@ impl Ledger {
         self.next
     }
 
+    /// The topic that a command came on, until it has ended.
+    pub(super) fn topic(&self, ticket: u64) -> Option<&Topic> {
+        Some(&self.open.get(&ticket)?.topic)
+    }
+
     /// What is to be published of a step in a command's life. After its end there is none.
     pub(super) fn step(&mut self, ticket: u64, step: Step<'_>, now: SystemTime) -> Vec<Message> {
         let Some(account) = self.open.get_mut(&ticket) else {

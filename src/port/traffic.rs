@@ -383,7 +383,7 @@ impl Port {
     }
 
     /// Whether to say now that a command of an entry was dropped for a reason, and how many since the last time.
-    fn say(&mut self, entry: usize, reason: &'static str) -> Option<u64> {
+    pub(super) fn say(&mut self, entry: usize, reason: &'static str) -> Option<u64> {
         let run = self.dropped.entry((entry, reason)).or_default();
         let count = run.fault(now());
         // Each command that is lost stands for itself: there is no end to wait for.
@@ -406,6 +406,7 @@ impl Port {
         }
         while let Some(queued) = self.outbox.pop() {
             count += 1;
+            *self.counters.dropped.entry("stopped").or_default() += 1;
             self.ended(queued.ticket, "dropped", Some("the gateway stops".into()));
             if self.parts.tap.watched() {
                 let verdict = Verdict::Refused("the gateway stops".into());
@@ -420,7 +421,6 @@ impl Port {
             }
         }
         if count > 0 {
-            *self.counters.dropped.entry("stopped").or_default() += count;
             warn!(event = "command-dropped", port = %self.name, count, reason = "stopped", "commands dropped: the gateway stops");
         }
     }
