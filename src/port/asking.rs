@@ -2,23 +2,21 @@
 
 use super::config::{self, Config};
 use super::ledger::Step;
+use super::quality::Seen;
 use super::shared::Addressed;
 use super::traffic::publish;
 use super::up::Uplink;
 use super::{Error, Port, now};
 use crate::broker::Message;
-use crate::bus::{
-    Bus, Change, Device, Fault, Happened, Heard, Life, Order, Plan, Policy, Reply, Verify, What,
-};
+use crate::bus::{Bus, Device, Happened, Heard, Life, Order, Plan, Policy, Reply, Verify, What};
 use crate::control::{Direction, Verdict};
 use crate::field::record::{Entry, Quality, Record};
-use crate::field::timestamp;
 use crate::fold::Run;
 use crate::profile::asked::Address;
 use crate::publish::Origin;
 use crate::topic::{Filter, Topic};
-use serde_json::{Map, Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{debug, info, warn};
@@ -38,9 +36,9 @@ pub(super) struct Master {
     /// Where a device's entries begin among all that are counted.
     bases: Vec<usize>,
     entries: Vec<Addressed>,
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
     /// Devices of which something new is to be said.
-    fresh: BTreeSet<usize>,
+    pub(super) fresh: BTreeSet<usize>,
     pub(super) planned: f64,
     /// Since when the line's time is measured, and what share of it was used before.
     measured: Instant,
@@ -49,24 +47,6 @@ pub(super) struct Master {
     busy: Run,
     /// Commands that are to be read back.
     verified: BTreeSet<u64>,
-}
-
-/// What is known of a device's values.
-struct Seen {
-    topic: Topic,
-    address: Option<Address>,
-    state: &'static str,
-    since: SystemTime,
-    why: Option<Fault>,
-    polls: BTreeMap<Arc<str>, Known>,
-}
-
-/// What is known of a poll.
-#[derive(Default)]
-struct Known {
-    /// Since when it can't be read, and why.
-    unread: Option<(SystemTime, Fault)>,
-    last: Option<(SystemTime, Map<String, Json>)>,
 }
 
 /// What a message is to the bus.
@@ -117,14 +97,8 @@ impl Master {
             base_entry += asked.publish.len();
             uplinks.push(Uplink::of(origin, asked.publish.into_iter()));
             let topic = Topic::parse(&format!("{base}/device/{}/state", asked.name));
-            seen.push(Seen {
-                topic: topic.map_err(|error| wrong(error.to_string()))?,
-                address: asked.address,
-                state: "unknown",
-                since: SystemTime::now(),
-                why: None,
-                polls: BTreeMap::new(),
-            });
+            let topic = topic.map_err(|error| wrong(error.to_string()))?;
+            seen.push(Seen::new(topic, asked.address));
         }
         let entries = config.addressed();
         let policies = entries.iter().map(|addressed| Policy {
@@ -275,44 +249,6 @@ fn order(
     })
 }
 
-impl Seen {
-    fn json(&self, name: &str) -> Vec<u8> {
-        let polls = self.polls.iter().map(|(name, known)| {
-            let mut poll = Map::new();
-            match &known.unread {
-                None => {
-                    poll.insert("state".into(), "good".into());
-                }
-                Some((since, why)) => {
-                    poll.insert("state".into(), "unread".into());
-                    poll.insert("reason".into(), why.name().into());
-                    poll.insert("text".into(), why.to_string().into());
-                    poll.insert("since".into(), timestamp(*since).into());
-                    if let Some((time, values)) = &known.last {
-                        poll.insert("last".into(), Json::Object(values.clone()));
-                        poll.insert("last-time".into(), timestamp(*time).into());
-                    }
-                }
-            }
-            (name.to_string(), Json::Object(poll))
-        });
-        let mut whole = json!({
-            "device": name,
-            "state": self.state,
-            "since": timestamp(self.since),
-            "polls": Json::Object(polls.collect()),
-        });
-        if let Some(address) = &self.address {
-            whole["address"] = address.json();
-        }
-        if let Some(why) = &self.why {
-            whole["reason"] = why.name().into();
-            whole["text"] = why.to_string().into();
-        }
-        whole.to_string().into_bytes()
-    }
-}
-
 /// The good values of a record, as JSON.
 fn values(record: &Record) -> Map<String, Json> {
     let mut text = String::new();
@@ -365,63 +301,6 @@ impl Port {
             }
             Happened::Device { device, change, why } => self.device(device, change, why),
             Happened::Command { ticket, life } => self.life(ticket, life),
-        }
-    }
-
-    fn known(&mut self, device: usize, poll: Arc<str>, change: impl FnOnce(&mut Known) -> bool) {
-        let Some(master) = &mut self.master else { return };
-        let Some(seen) = master.seen.get_mut(device) else {
-            return;
-        };
-        let new = !seen.polls.contains_key(&poll);
-        if change(seen.polls.entry(poll).or_default()) || new {
-            master.fresh.insert(device);
-        }
-    }
-
-    fn device(&mut self, number: usize, change: Change, why: Option<Fault>) {
-        let Some(master) = &mut self.master else { return };
-        let (Some(seen), Some(device)) = (master.seen.get_mut(number), master.bus.device(number)) else {
-            return;
-        };
-        let name = &self.name;
-        match (change, &why) {
-            (Change::Came, _) if seen.state == "unknown" => {
-                info!(event = "device-answers", port = %name, device = %device.name, "the device answers");
-            }
-            (Change::Came, _) => {
-                info!(event = "device-answers", notice = true, port = %name, device = %device.name, "the device answers again");
-            }
-            // The port has said it.
-            (Change::Went, Some(Fault::Gone)) => {}
-            (Change::Went, why) => {
-                let why = why.as_ref().map(Fault::to_string).unwrap_or_default();
-                warn!(event = "device-silent", port = %name, device = %device.name, "the device does not answer, trying on: {why}");
-            }
-        }
-        seen.state = if change == Change::Came {
-            "online"
-        } else {
-            "offline"
-        };
-        seen.since = SystemTime::now();
-        seen.why = why;
-        master.fresh.insert(number);
-    }
-
-    /// Publishes what has changed of the devices.
-    fn say_devices(&mut self) {
-        let fresh = self
-            .master
-            .as_mut()
-            .map(|master| std::mem::take(&mut master.fresh));
-        for number in fresh.unwrap_or_default() {
-            let Some(master) = &self.master else { return };
-            let (Some(seen), Some(device)) = (master.seen.get(number), master.bus.device(number)) else {
-                continue;
-            };
-            let (topic, payload) = (seen.topic.clone(), seen.json(&device.name));
-            self.publish_own(topic, payload.into());
         }
     }
 
