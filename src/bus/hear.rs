@@ -73,7 +73,7 @@ impl Bus {
             self.answered(now);
             let record = record.clone();
             let why = reason(&record);
-            self.values(number, data, record);
+            self.values(number, data, record, false);
             self.refused(why, now);
             return Heard::Refusal;
         }
@@ -110,7 +110,7 @@ impl Bus {
                 self.answered(now);
                 let record = record(&outcome).cloned();
                 if let Outcome::Values(record) = outcome {
-                    self.values(number, data, record);
+                    self.values(number, data, record, true);
                 }
                 if let Some(job) = &mut self.job {
                     job.record.clone_from(&record);
@@ -140,13 +140,14 @@ impl Bus {
         }
     }
 
-    /// Values of an answer are given on, but for those of a session's steps.
-    fn values(&mut self, number: usize, data: &[u8], record: Record) {
+    /// Values of an answer are given on, but for those of a session's steps. What a refusal says is nothing that the
+    /// poll has read.
+    fn values(&mut self, number: usize, data: &[u8], record: Record, read: bool) {
         let Some(job) = &self.job else { return };
         if matches!(job.phase, Phase::Opening | Phase::Closing) {
             return;
         }
-        let poll = job.poll_name(&self.units[number].device);
+        let poll = job.poll_name(&self.units[number].device).filter(|_| read);
         self.tell(Happened::Values {
             device: number,
             poll,

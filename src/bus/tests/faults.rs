@@ -50,6 +50,9 @@ fn each_fault_is_known_by_its_name() {
         line.run(600 * MS);
         line.assert_true();
         assert_eq!(unread(&line).first(), Some(&("a".to_owned(), name)), "{faults:?}");
+        // What a refusal says is not what the poll has read.
+        let error = |told: &Happened| matches!(told, Happened::Values { poll: Some(_), record, .. } if record.kind() == "error");
+        assert!(!line.told.iter().any(|(_, told)| error(told)));
     }
     for faults in [
         vec![Silent],
