@@ -32,9 +32,9 @@ const READ: usize = 4096;
 pub(super) struct Master {
     pub(super) bus: Bus,
     pub(super) buffer: Box<[u8]>,
-    uplinks: Vec<Uplink>,
+    pub(super) uplinks: Vec<Uplink>,
     /// Where a device's entries begin among all that are counted.
-    bases: Vec<usize>,
+    pub(super) bases: Vec<usize>,
     entries: Vec<Addressed>,
     pub(super) seen: Vec<Seen>,
     /// Devices of which something new is to be said.
@@ -291,13 +291,18 @@ impl Port {
             }
             Happened::Unread { device, poll, why } => {
                 debug!(port = %self.name, poll = %poll, "can't be read: {why}");
-                self.known(device, poll, |known| {
+                let mut news = false;
+                self.known(device, poll.clone(), |known| {
                     let before = known.unread.take();
                     let same = before.as_ref().is_some_and(|(_, before)| *before == why);
                     let since = before.map_or_else(SystemTime::now, |(since, _)| since);
                     known.unread = Some((since, why));
-                    !same
+                    news = !same;
+                    news
                 });
+                if news {
+                    self.say_unread(device, &poll);
+                }
             }
             Happened::Device { device, change, why } => self.device(device, change, why),
             Happened::Command { ticket, life } => self.life(ticket, life),
@@ -360,7 +365,12 @@ impl Port {
         let stamp = self.stamp;
         if let Some(poll) = poll {
             let good = values(record);
+            let says = self.master.as_ref().and_then(|master| master.uplinks.get(number));
+            let says = says.is_some_and(Uplink::says_unread);
             self.known(number, poll, |known| {
+                if says {
+                    known.came(bytes, record);
+                }
                 let before = known.last.take().map(|(_, values)| values).unwrap_or_default();
                 let mut all = before;
                 all.extend(good);

@@ -1,7 +1,9 @@
 //! What is known of the values of a bus's devices, and since when and why not: retained, and told as it changes.
 
 use super::Port;
+use super::traffic::publish;
 use crate::bus::{Change, Fault};
+use crate::field::record::Record;
 use crate::field::timestamp;
 use crate::profile::asked::Address;
 use crate::topic::Topic;
@@ -27,6 +29,38 @@ pub(super) struct Known {
     /// Since when it can't be read, and why.
     pub(super) unread: Option<(SystemTime, Fault)>,
     pub(super) last: Option<(SystemTime, Map<String, Json>)>,
+    /// The last frame of each kind, where entries say for which values there are none.
+    frames: Vec<(Vec<u8>, Record)>,
+}
+
+/// So many kinds of frame of one poll are remembered.
+const KINDS: usize = 8;
+
+impl Known {
+    /// A good frame has come.
+    pub(super) fn came(&mut self, bytes: &[u8], record: &Record) {
+        let frame = (bytes.to_vec(), record.clone());
+        let same = |(_, known): &(Vec<u8>, Record)| known.kind() == record.kind();
+        match self.frames.iter().position(same) {
+            Some(at) => self.frames[at] = frame,
+            None if self.frames.len() < KINDS => self.frames.push(frame),
+            None => {}
+        }
+    }
+
+    /// Why its values can't be read, and what they were last, if that is so.
+    fn lacks(&self) -> Option<Map<String, Json>> {
+        let (since, why) = self.unread.as_ref()?;
+        let mut told = Map::new();
+        told.insert("reason".into(), why.name().into());
+        told.insert("text".into(), why.to_string().into());
+        told.insert("since".into(), timestamp(*since).into());
+        if let Some((time, values)) = &self.last {
+            told.insert("last".into(), Json::Object(values.clone()));
+            told.insert("last-time".into(), timestamp(*time).into());
+        }
+        Some(told)
+    }
 }
 
 impl Seen {
@@ -44,22 +78,10 @@ impl Seen {
 
     fn json(&self, name: &str) -> Vec<u8> {
         let polls = self.polls.iter().map(|(name, known)| {
-            let mut poll = Map::new();
-            match &known.unread {
-                None => {
-                    poll.insert("state".into(), "good".into());
-                }
-                Some((since, why)) => {
-                    poll.insert("state".into(), "unread".into());
-                    poll.insert("reason".into(), why.name().into());
-                    poll.insert("text".into(), why.to_string().into());
-                    poll.insert("since".into(), timestamp(*since).into());
-                    if let Some((time, values)) = &known.last {
-                        poll.insert("last".into(), Json::Object(values.clone()));
-                        poll.insert("last-time".into(), timestamp(*time).into());
-                    }
-                }
-            }
+            let lacks = known.lacks();
+            let state = if lacks.is_some() { "unread" } else { "good" };
+            let mut poll = lacks.unwrap_or_default();
+            poll.insert("state".into(), state.into());
             (name.to_string(), Json::Object(poll))
         });
         let mut whole = json!({
@@ -89,6 +111,50 @@ impl Port {
         if change(seen.polls.entry(poll).or_default()) || new {
             master.fresh.insert(device);
         }
+    }
+
+    /// Publishes in the entries that want it why a poll's values can't be read.
+    pub(super) fn say_unread(&mut self, number: usize, poll: &Arc<str>) {
+        let Port {
+            name,
+            master,
+            parts,
+            held,
+            counters,
+            unpublished,
+            ..
+        } = self;
+        let Some(master) = master else { return };
+        let (Some(uplink), Some(base)) = (master.uplinks.get_mut(number), master.bases.get(number)) else {
+            return;
+        };
+        let (Some(seen), Some(device)) = (master.seen.get(number), master.bus.device(number)) else {
+            return;
+        };
+        let Some((known, mut told)) = seen
+            .polls
+            .get(poll)
+            .and_then(|known| Some((known, known.lacks()?)))
+        else {
+            return;
+        };
+        if !uplink.says_unread() {
+            return;
+        }
+        told.insert("device".into(), (&*device.name).into());
+        told.insert("poll".into(), (&**poll).into());
+        if let Some(address) = &seen.address {
+            told.insert("address".into(), address.json());
+        }
+        let since = known
+            .unread
+            .as_ref()
+            .map_or_else(SystemTime::now, |(since, _)| *since);
+        let why = Json::Object(told).to_string();
+        uplink.unread(&known.frames, since, &why, &mut |entry, message| {
+            // What can't be published has been counted and warned of.
+            let _ = publish(message, base + entry, name, parts, held, counters, unpublished);
+        });
     }
 
     pub(super) fn device(&mut self, number: usize, change: Change, why: Option<Fault>) {

@@ -5,7 +5,7 @@ use crate::broker::{Message, Qos};
 use crate::field::record::Record;
 use crate::octets::Octets;
 pub(crate) use crate::publish::Unpublished;
-use crate::publish::{self, Frame, Origin, Out};
+use crate::publish::{self, Frame, Groups, Origin, Out};
 use regex::bytes::Regex;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -73,6 +73,41 @@ impl Uplink {
         };
         for (number, entry) in self.entries.iter_mut().enumerate() {
             entry.frame(&frame, now, &mut |made| send(number, made));
+        }
+    }
+
+    /// Whether an entry says when values can't be read.
+    pub(crate) fn says_unread(&self) -> bool {
+        self.entries.iter().any(|entry| entry.says.says_unread())
+    }
+
+    /// Says that the values of these frames, the last that came, can't be read since this time, and why.
+    pub(crate) fn unread(
+        &mut self,
+        last: &[(Vec<u8>, Record)],
+        since: SystemTime,
+        why: &str,
+        send: &mut Send<'_>,
+    ) {
+        let none = (last.is_empty()).then_some((&[][..], None));
+        let last = last.iter().map(|(bytes, record)| (&**bytes, Some(record)));
+        for (bytes, record) in last.chain(none) {
+            let frame = Frame {
+                of: &self.of,
+                bytes,
+                record,
+                time: since,
+                seq: self.seq,
+            };
+            for (number, entry) in self.entries.iter_mut().enumerate() {
+                let Some(groups) = entry.groups(&frame).filter(|_| entry.says.says_unread()) else {
+                    continue;
+                };
+                let (qos, retain) = (entry.qos, entry.retain);
+                entry.says.unread(&frame, &groups, why, &mut |made| {
+                    send(number, made.map(|out| message(out, qos, retain)));
+                });
+            }
         }
     }
 
@@ -145,9 +180,10 @@ impl Entry {
         }
     }
 
-    fn frame(&mut self, frame: &Frame<'_>, now: Instant, send: &mut dyn FnMut(Result<Message, Unpublished>)) {
+    /// What the condition takes out of a frame; `None` where it doesn't hold.
+    fn groups(&self, frame: &Frame<'_>) -> Option<Groups> {
         let bytes = frame.bytes;
-        let groups = match &self.when {
+        Some(match &self.when {
             Condition::Always => Vec::new(),
             Condition::Prefix(prefix) if bytes.starts_with(prefix) => Vec::new(),
             Condition::Kind(kind) if frame.record.is_some_and(|record| record.kind() == kind) => Vec::new(),
@@ -158,10 +194,14 @@ impl Entry {
                     .flatten()
                     .filter_map(|name| Some((name.into(), captures.name(name)?.as_bytes().to_vec())))
                     .collect(),
-                None => return,
+                None => return None,
             },
-            Condition::Prefix(_) | Condition::Kind(_) | Condition::Matches(_) => return,
-        };
+            Condition::Prefix(_) | Condition::Kind(_) | Condition::Matches(_) => return None,
+        })
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, now: Instant, send: &mut dyn FnMut(Result<Message, Unpublished>)) {
+        let Some(groups) = self.groups(frame) else { return };
         let (qos, retain) = (self.qos, self.retain);
         self.says.frame(frame, &groups, now, &mut |made| {
             send(made.map(|out| message(out, qos, retain)));

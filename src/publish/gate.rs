@@ -119,6 +119,12 @@ impl<M> Gate<M> {
         turns
     }
 
+    /// It has been said that there is nothing now: what comes next is published at once, and nothing older.
+    pub(super) fn interrupt(&mut self) {
+        self.stale = true;
+        self.waiting = None;
+    }
+
     /// When to look again.
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Instant> {
         self.until(policy).into_iter().chain(self.stale_at(policy)).min()

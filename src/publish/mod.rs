@@ -14,7 +14,7 @@ pub use config::{Change, Chosen, Fields, Policy, Stale, Take, Window};
 pub(crate) use entry::{Entry, Plan, Unpublished};
 pub use object::{Object, Omitted};
 pub use payload::Payload;
-pub(crate) use scene::{DEVICE, Frame, Origin, PLAIN, words};
+pub(crate) use scene::{DEVICE, Frame, Groups, Origin, PLAIN, words};
 
 use crate::topic::Topic;
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The values of a frame as one JSON object.
 
-use super::scene::{Frame, quality};
+use super::scene::{Frame, Missing, quality};
 use crate::field::record::{Entry, Quality, write_json_text};
 use crate::field::timestamp;
 use schemars::JsonSchema;
@@ -22,6 +22,10 @@ pub struct Object {
     /// Whether it holds `quality`, an object that says for each value `good`, `absent` or `out-of-range`.
     /// Default false.
     pub quality: bool,
+    /// Whether an object is published, too, in the moment that a device which speaks only when asked can't be asked
+    /// for the values: each is `null`, and `unread` says which `device` and `poll`, the `reason` and `text`, `since`
+    /// when, and the `last` good values with their `last-time`. Default false.
+    pub unread: bool,
     /// What stands for a value that is absent or out of range: `null`, or it is left out (`omit`). Default `null`.
     pub absent: Omitted,
 }
@@ -45,6 +49,7 @@ impl Default for Object {
             seq: false,
             units: false,
             quality: false,
+            unread: false,
             absent: Omitted::Null,
         }
     }
@@ -56,7 +61,7 @@ impl Object {
         &self,
         frame: &Frame<'_>,
         entries: &[(&str, Entry<'_>)],
-        stale: bool,
+        missing: Missing<'_>,
         out: &mut String,
     ) {
         let named = |word: &str| entries.iter().any(|(name, _)| *name == word);
@@ -72,11 +77,15 @@ impl Object {
         if self.seq && !named("seq") {
             let _ = write!(out, "\"seq\":{},", frame.seq);
         }
-        if stale && !named("stale") {
-            out.push_str("\"stale\":true,");
+        match missing {
+            Missing::Stale if !named("stale") => out.push_str("\"stale\":true,"),
+            Missing::Unread(why) if !named("unread") => {
+                let _ = write!(out, "\"unread\":{why},");
+            }
+            _ => {}
         }
         for (name, entry) in entries {
-            let good = !stale && entry.quality == Quality::Good;
+            let good = missing == Missing::No && entry.quality == Quality::Good;
             if good || self.absent == Omitted::Null {
                 write_json_text(name, out);
                 out.push(':');
@@ -94,7 +103,7 @@ impl Object {
         }
         if self.quality && !named("quality") {
             let each = entries.iter().map(|(name, entry)| {
-                let quality = if stale { "stale" } else { quality(entry.quality) };
+                let quality = missing.quality().unwrap_or_else(|| quality(entry.quality));
                 (*name, quality)
             });
             pairs("quality", each, out);

@@ -43,7 +43,7 @@ pub(crate) struct Frame<'a> {
 }
 
 /// What the named groups of a regular expression stand for.
-pub(super) type Groups = Vec<(Box<str>, Vec<u8>)>;
+pub(crate) type Groups = Vec<(Box<str>, Vec<u8>)>;
 
 /// What a template sees.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,30 @@ pub(super) struct Scene<'a> {
     pub(super) groups: &'a Groups,
     /// The value that the message is for, with its path.
     pub(super) one: Option<(&'a str, Entry<'a>)>,
-    pub(super) stale: bool,
+    pub(super) missing: Missing<'a>,
+}
+
+/// Whether the values can't be had any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Missing<'a> {
+    /// They are there.
+    #[default]
+    No,
+    /// Nothing has come for long.
+    Stale,
+    /// The device could not be asked for them: a JSON object that says why, since when, and what was last.
+    Unread(&'a str),
+}
+
+impl Missing<'_> {
+    /// The quality that all values have then.
+    pub(super) fn quality(self) -> Option<&'static str> {
+        match self {
+            Missing::No => None,
+            Missing::Stale => Some("stale"),
+            Missing::Unread(_) => Some("unread"),
+        }
+    }
 }
 
 /// The quality's name.
@@ -70,12 +93,16 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
 }
 
 impl Scene<'_> {
+    fn is_there(&self) -> bool {
+        self.missing == Missing::No
+    }
+
     fn find(&self, path: &str) -> Option<Entry<'_>> {
-        self.frame.record.filter(|_| !self.stale)?.find(path)
+        self.frame.record.filter(|_| self.is_there())?.find(path)
     }
 
     fn quality(&self, of: Quality) -> &'static str {
-        if self.stale { "stale" } else { quality(of) }
+        self.missing.quality().unwrap_or_else(|| quality(of))
     }
 
     fn all(&self, each: impl Fn(&Entry<'_>) -> Option<Given>) -> Option<Given> {
@@ -99,7 +126,7 @@ impl Values for Scene<'_> {
                 .one?
                 .1
                 .good()
-                .filter(|_| !self.stale)
+                .filter(|_| self.is_there())
                 .map(|_| ())
                 .and_then(|()| {
                     self.one?.1.write(scratch);
@@ -143,10 +170,10 @@ impl Values for Scene<'_> {
         match name {
             "seq" => Some(Given::from(self.frame.seq)),
             "value" if self.one.is_some() => {
-                let value = self.one?.1.good().filter(|_| !self.stale)?;
+                let value = self.one?.1.good().filter(|_| self.is_there())?;
                 Some(given(value))
             }
-            "fields" => self.all(|entry| entry.good().filter(|_| !self.stale).map(given)),
+            "fields" => self.all(|entry| entry.good().filter(|_| self.is_there()).map(given)),
             "units" => self.all(|entry| Some(Given::from(entry.unit()))),
             "qualities" => self.all(|entry| Some(Given::from(self.quality(entry.quality)))),
             _ => {

@@ -258,6 +258,82 @@ fn the_life_of_a_command_is_told() {
     assert_eq!(told["reason"], "`level` is 7, not 8");
 }
 
+/// The object itself may say that its values are not known, for those who look at nothing else.
+#[test]
+fn an_object_says_in_the_same_moment_that_its_values_cannot_be_read() {
+    let device = Device::new();
+    let daemon = Setup::new(&format!(
+        r#"
+        [[port]]
+        name = "bus"
+        path = {path:?}
+        [[port.publish]]
+        topic = "home/{{{{ device }}}}"
+        payload = {{ values = {{ unread = true, quality = true }} }}
+        change = true
+        when = {{ kind = "energy" }}
+        [[port.publish]]
+        topic = "all/{{{{ device }}}}"
+        payload = {{ values = {{ unread = true }} }}
+        [[port.device]]
+        profile = "meter"
+        name = "one"
+        address = 1
+        poll = {{ level = "0s" }}
+        "#,
+        path = device.path(),
+    ))
+    .profile("meter", METER)
+    .start();
+    let mut client = daemon.client("reader");
+    client.subscribe("home/one", 0);
+    client.subscribe("all/one", 0);
+    let mut next = |topic: &str| -> Value { serde_json::from_str(&client.next_on(topic).text()).unwrap() };
+    // Nothing is known yet but that nothing is: where the topic doesn't hang on the kind of frame, that is said.
+    device.receive(8);
+    let told = next("all/one");
+    assert_eq!(told["unread"]["reason"], "no-reply", "{told}");
+    assert_eq!(
+        (&told["unread"]["device"], &told["unread"]["poll"]),
+        (&"one".into(), &"energy".into())
+    );
+    assert!(told["unread"].get("last").is_none(), "{told}");
+    answer(&device);
+    let told = next("home/one");
+    assert_eq!(
+        (&told["energy"], &told["quality"]["energy"]),
+        (&100.into(), &"good".into()),
+        "{told}"
+    );
+    assert!(told.get("unread").is_none());
+    // Twice in vain.
+    device.receive(8);
+    let told = next("home/one");
+    assert_eq!(
+        (&told["energy"], &told["quality"]["energy"]),
+        (&Value::Null, &"unread".into()),
+        "{told}"
+    );
+    let unread = &told["unread"];
+    assert_eq!(
+        (&unread["reason"], &unread["address"]),
+        (&"no-reply".into(), &1.into())
+    );
+    assert_eq!(unread["last"], serde_json::json!({ "energy": 100 }));
+    assert!(
+        unread["since"].is_string() && unread["last-time"].as_str() < unread["since"].as_str(),
+        "{told}"
+    );
+    // The same value as before is news now.
+    answer(&device);
+    let told = next("home/one");
+    assert_eq!(
+        (&told["energy"], &told["quality"]["energy"]),
+        (&100.into(), &"good".into()),
+        "{told}"
+    );
+}
+
 /// The corpus' dialogue of a meter that loses its session, over a line: byte for byte.
 #[test]
 fn a_session_that_the_device_has_lost_is_opened_again() {

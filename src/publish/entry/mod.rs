@@ -2,11 +2,12 @@
 
 mod last;
 mod render;
+mod unread;
 mod window;
 
 use super::aggregate::Aggregate;
 use super::gate::Gate;
-use super::scene::{Frame, Groups, Origin, Scene, VALUE};
+use super::scene::{Frame, Groups, Missing, Origin, Scene, VALUE};
 use super::{Chosen, Out, Payload, Policy};
 use crate::field::Up;
 use crate::field::record::{Entry as Held, Info, Quality, Record, Shape, Value};
@@ -331,7 +332,7 @@ impl Entry {
             frame: &frame,
             groups: &Vec::new(),
             one: Some((path, entry)),
-            stale: false,
+            missing: Missing::No,
         };
         self.steady.then(|| self.topic.render(&scene).ok()).flatten()
     }
@@ -357,7 +358,7 @@ impl Entry {
             frame,
             groups,
             one: Some(one),
-            stale: false,
+            missing: Missing::No,
         };
         let topic = match topic {
             Some(topic) => topic.clone(),
@@ -380,7 +381,7 @@ impl Entry {
             frame,
             groups,
             one: None,
-            stale: false,
+            missing: Missing::No,
         };
         match self.render_topic(&scene) {
             Ok(topic) => self.let_through(&scene, topic, None, now, send),
@@ -466,7 +467,7 @@ impl Entry {
             frame: &frame,
             groups: &last.groups,
             one: last.path.as_deref().zip(last.entry()),
-            stale: true,
+            missing: Missing::Stale,
         };
         send(self.stale(stale, &scene).map(|payload| Out {
             topic: topic.clone(),

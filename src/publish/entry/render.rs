@@ -1,7 +1,7 @@
 //! From values to topics and payloads.
 
 use super::super::gate::Content;
-use super::super::scene::Scene;
+use super::super::scene::{Missing, Scene};
 use super::super::{Chosen, Stale};
 use super::{Entry, Unpublished, What};
 use crate::field::Context;
@@ -53,7 +53,11 @@ impl Entry {
             What::Value(Some(text)) | What::Text(text) => self.text(text, scene),
             What::Values(object) => {
                 let mut out = String::with_capacity(128);
-                if let Some(record) = frame.record {
+                let record = frame.record;
+                if record.is_none() && matches!(scene.missing, Missing::Unread(_)) {
+                    object.write(frame, &[], scene.missing, &mut out);
+                }
+                if let Some(record) = record {
                     let shown: Vec<(&str, Held<'_>)> = match &self.chosen {
                         None => {
                             let shown = record.iter().filter(|entry| !entry.info.hidden);
@@ -65,7 +69,7 @@ impl Entry {
                             found.filter_map(|(name, entry)| Some((name, entry?))).collect()
                         }
                     };
-                    object.write(frame, &shown, scene.stale, &mut out);
+                    object.write(frame, &shown, scene.missing, &mut out);
                 }
                 Ok(out.into())
             }

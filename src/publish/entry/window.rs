@@ -1,7 +1,7 @@
 //! Values that are gathered over a window.
 
 use super::super::aggregate::Aggregate;
-use super::super::scene::Scene;
+use super::super::scene::{Missing, Scene};
 use super::super::{Out, Policy, Take};
 use super::{Entry, Gathered, Key, Last, Unpublished};
 use crate::field::record::{Entry as Held, Quality, Record, Value};
@@ -49,7 +49,7 @@ impl Entry {
             frame: &frame,
             groups: &last.groups,
             one,
-            stale: false,
+            missing: Missing::No,
         };
         let topic = self.render_topic(&scene);
         let out = key.gate.pass(
