@@ -29,6 +29,7 @@ mod ports {
     mod flood;
     mod frames;
     mod matrix;
+    mod line;
     mod publishing;
     mod recordings;
     mod storm;

@@ -30,6 +30,10 @@ pub(crate) struct Own {
     pub(crate) address: Option<Address>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retries: Option<u8>,
+    /// How long the line is ours before what is sent, and behind it.
+    pub(crate) delays: (Duration, Duration),
+    /// Whether what is sent comes back, where the line's own configuration knows.
+    pub(crate) echo: Option<bool>,
     /// How often polls are asked for, by name; zero for never.
     pub(crate) every: BTreeMap<String, Duration>,
 }
@@ -53,6 +57,10 @@ pub(crate) struct Rules {
     pub(crate) silence: Duration,
     pub(crate) between: Duration,
     pub(crate) turnaround: Duration,
+    /// How long the line is ours before what is sent.
+    pub(crate) before: Duration,
+    /// And behind it, when nobody else can be heard.
+    pub(crate) after: Duration,
     pub(crate) echo: Echo,
     pub(crate) unasked: Unasked,
     pub(crate) broadcast: bool,
@@ -78,6 +86,8 @@ pub(crate) struct Poll {
 pub(crate) struct Step {
     /// The frame that is sent; empty for none.
     pub(crate) send: Arc<[u8]>,
+    /// The break before it; zero for none.
+    pub(crate) wake: Duration,
     pub(crate) reply: Reply,
     pub(crate) timeout: Duration,
     pub(crate) repeat: u16,
@@ -119,6 +129,13 @@ pub(crate) struct Session {
     pub(crate) each: bool,
 }
 
+impl Step {
+    /// Whether the line is needed for it: a break may be all that is sent.
+    pub(crate) fn speaks(&self) -> bool {
+        !self.send.is_empty() || !self.wake.is_zero()
+    }
+}
+
 impl Reply {
     pub(crate) fn of(kinds: &[String], silent: bool) -> Reply {
         match (silent, kinds) {
@@ -155,7 +172,13 @@ impl Device {
             silence,
             between: bus.between.map_or(silence, Duration::from).max(silence),
             turnaround: bus.turnaround.map_or(TURNAROUND, Duration::from),
-            echo: bus.echo,
+            before: own.delays.0,
+            after: own.delays.1,
+            echo: match own.echo {
+                Some(true) => Echo::Yes,
+                Some(false) => Echo::No,
+                None => bus.echo,
+            },
             unasked: bus.unasked,
             broadcast,
         };
@@ -217,6 +240,7 @@ impl Maker<'_> {
             let (send, reply) = self.request(named, &poll.with, &poll.reply, false, path);
             vec![Step {
                 send,
+                wake: poll.wake.0,
                 reply,
                 timeout,
                 repeat: 0,
@@ -255,6 +279,7 @@ impl Maker<'_> {
             };
             Step {
                 send,
+                wake: step.wake.0,
                 reply,
                 timeout: step.timeout.map_or(self.rules.timeout, Duration::from),
                 repeat: step.repeat,

@@ -5,7 +5,7 @@ use super::device::{Device, Pause, Step};
 use super::order::{Order, What};
 use crate::field::record::Record;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One poll or command at work.
 #[derive(Debug, Clone)]
@@ -112,6 +112,7 @@ impl Job {
                 } => {
                     let step = Step {
                         send: bytes.clone(),
+                        wake: Duration::ZERO,
                         reply: reply.clone(),
                         timeout: timeout.unwrap_or(device.rules.timeout),
                         repeat: 0,

@@ -222,6 +222,11 @@ impl Bus {
         }
     }
 
+    /// Whatever the configuration says of it: whether what is sent comes back is found out by looking.
+    pub(crate) fn look_for_echo(&mut self) {
+        self.echo = Echo::new(asked::Echo::Auto);
+    }
+
     /// The port is gone.
     pub(crate) fn closed(&mut self, now: Instant) {
         let jobs = [self.job.take(), self.aside.take()];
@@ -330,6 +335,19 @@ impl Bus {
         }
     }
 
+    /// What is being written: the rest of a frame, and the break before it.
+    pub(crate) fn in_hand(&self) -> Option<(&[u8], Duration)> {
+        match self.doing {
+            Doing::Writing { at, .. } => Some((&self.request[at..], self.wake())),
+            _ => None,
+        }
+    }
+
+    fn wake(&self) -> Duration {
+        let step = self.job.as_ref().and_then(Job::step);
+        step.map_or(Duration::ZERO, |step| step.wake)
+    }
+
     /// The line took `count` bytes of what it was to write.
     pub(crate) fn wrote(&mut self, count: usize, now: Instant) {
         let Doing::Writing { at, since } = self.doing else {
@@ -341,8 +359,16 @@ impl Bus {
             return;
         }
         // The kernel has taken the bytes; the wire may still be carrying them.
-        let wire = now.max(since + self.characters(self.request.len()));
+        let rules = self.job.as_ref().map(|job| &self.units[job.device].device.rules);
+        let (before, after) = rules.map_or((Duration::ZERO, Duration::ZERO), |rules| {
+            (rules.before, rules.after)
+        });
+        let ahead = before + self.wake() + self.characters(self.request.len());
+        let wire = now.max(since + ahead);
         self.last = wire;
+        if !after.is_zero() {
+            self.quiet = Some(wire + after);
+        }
         self.sent(wire, now);
     }
 
@@ -368,6 +394,14 @@ impl Bus {
         };
         self.units[number].decoder.extend(&bytes, now);
         self.hear(number, now);
+    }
+
+    /// The line told that a frame ends here, or begins.
+    pub(crate) fn cut(&mut self, now: Instant) {
+        if let Some(number) = self.listening() {
+            self.units[number].decoder.cut();
+            self.hear(number, now);
+        }
     }
 
     /// When [`time`](Bus::time) or [`next`](Bus::next) is to be called.
@@ -510,14 +544,16 @@ impl Bus {
         let Some(job) = &mut self.job else { return };
         job.sent += 1;
         job.wire = Some(wire);
-        self.counts.requests += 1;
         let (device, bytes) = (job.device, self.request.clone());
         let ticket = match (&job.aim, job.phase) {
             (super::job::Aim::Command(order), Phase::Main) => Some((order.ticket, job.sent)),
             _ => None,
         };
         let step = job.step().cloned();
-        self.tell(Happened::Sent { device, bytes });
+        if !bytes.is_empty() {
+            self.counts.requests += 1;
+            self.tell(Happened::Sent { device, bytes });
+        }
         if let Some((ticket, sent)) = ticket {
             let life = Life::Sent(sent);
             self.tell(Happened::Command { ticket, life });
@@ -605,7 +641,7 @@ impl Bus {
         };
         job.pause = step.pause.clone();
         let mut until = now + pause;
-        if step.reply == Reply::None && !step.send.is_empty() {
+        if step.reply == Reply::None && step.speaks() {
             let rules = &self.units[job.device].device.rules;
             until = wire
                 + pause

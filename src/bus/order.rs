@@ -1,6 +1,7 @@
 //! Commands that wait for the line: bounded, in order, none lost without a word.
 
-use super::device::Reply;
+use super::device::{Reply, Step};
+use super::job::{Aim, Job};
 use crate::topic::Topic;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub(crate) struct Policy {
     pub(crate) replace: bool,
     /// Silence on the line after one of this entry.
     pub(crate) spacing: Duration,
+    /// The break before one of this entry; zero for none.
+    pub(crate) wake: Duration,
 }
 
 /// The queue of a bus.
@@ -83,6 +86,22 @@ impl Orders {
             queue: 1,
             ..Policy::default()
         })
+    }
+
+    /// The steps of a job, with the break that its command entry wants.
+    pub(super) fn with_break(&self, job: &Job, (steps, retries): (Arc<[Step]>, u8)) -> (Arc<[Step]>, u8) {
+        let wake = match &job.aim {
+            Aim::Command(order) => self.policy(order.entry).wake,
+            Aim::Poll { .. } => Duration::ZERO,
+        };
+        if wake.is_zero() {
+            return (steps, retries);
+        }
+        let mut steps = steps.to_vec();
+        if let Some(first) = steps.first_mut() {
+            first.wake = wake;
+        }
+        (steps.into(), retries)
     }
 
     /// Takes a command. Gives the one that had to go for it, which may be itself.

@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) silence: Duration,
     /// What the device takes until it answers, and pauses.
     pub(crate) waiting: Duration,
+    /// Until the line is turned before what is sent, and back behind what nobody answers; breaks.
+    pub(crate) turning: Duration,
     /// All together.
     pub(crate) time: Duration,
 }
@@ -44,6 +46,7 @@ impl Plan {
                 received: 0,
                 silence: Duration::ZERO,
                 waiting: Duration::ZERO,
+                turning: Duration::ZERO,
                 time: Duration::ZERO,
             };
             let session = device.session.as_ref().filter(|session| session.each);
@@ -58,7 +61,7 @@ impl Plan {
                 row.add(device, step, reply, n == 0 && first);
             }
             let bytes = u32::try_from(row.sent + row.received).unwrap_or(u32::MAX);
-            row.time = char_time.saturating_mul(bytes) + row.silence + row.waiting;
+            row.time = char_time.saturating_mul(bytes) + row.silence + row.waiting + row.turning;
             row
         };
         let rows = devices
@@ -92,11 +95,18 @@ const SHORT: usize = 8;
 impl Row {
     fn add(&mut self, device: &Device, step: &Step, reply: usize, first: bool) {
         let rules = &device.rules;
-        if !step.send.is_empty() {
+        let answers = step.reply != super::device::Reply::None;
+        if step.speaks() {
             self.sent += step.send.len();
             self.silence += if first { rules.between } else { rules.silence };
+            self.turning += rules.before + step.wake;
+            // Nobody answers while the line is still ours.
+            self.turning += match answers {
+                true => rules.after.saturating_sub(rules.turnaround),
+                false => rules.after,
+            };
         }
-        if step.reply != super::device::Reply::None {
+        if answers {
             self.received += reply;
             self.waiting += rules.turnaround;
         }
@@ -118,13 +128,20 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} {}: {} sent + {} received + {} silence + {} waiting = {} every {} = {:.1}%",
+            "{} {}: {} sent + {} received + {} silence + {} waiting",
             self.device,
             self.poll,
             self.sent,
             self.received,
             ms(self.silence),
             ms(self.waiting),
+        )?;
+        if !self.turning.is_zero() {
+            write!(f, " + {} turning", ms(self.turning))?;
+        }
+        write!(
+            f,
+            " = {} every {} = {:.1}%",
             ms(self.time),
             humantime::format_duration(self.every),
             self.share() * 100.0,

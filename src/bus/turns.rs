@@ -82,7 +82,7 @@ impl Bus {
 
     fn start(&mut self, mut job: Job, now: Instant) {
         let unit = &mut self.units[job.device];
-        let (steps, retries) = job.own_steps(&unit.device);
+        let (steps, retries) = self.orders.with_break(&job, job.own_steps(&unit.device));
         job.steps = steps;
         job.retries = if unit.health.is_offline() { 0 } else { retries };
         job.at = 0;
@@ -113,7 +113,7 @@ impl Bus {
         let Some(step) = job.steps.get(job.at) else {
             return self.phase_over(now);
         };
-        if !step.send.is_empty() {
+        if step.speaks() {
             self.doing = Doing::Silence { since: now };
         } else if step.reply == super::device::Reply::None {
             self.over(None, now, now);
@@ -136,7 +136,7 @@ impl Bus {
         match job.phase {
             Phase::Opening => {
                 unit.open = true;
-                let (steps, _) = job.own_steps(&unit.device);
+                let (steps, _) = self.orders.with_break(job, job.own_steps(&unit.device));
                 job.phase = Phase::Main;
                 job.steps = steps;
                 job.at = 0;

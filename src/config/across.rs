@@ -574,6 +574,50 @@ fn of_serial(i: usize, port: &port::Config) -> Option<Issue> {
         Fault::TwoMastersOfRts => at(".rts", "two masters of RTS", "this sets RTS once and for all")
             .also(format!("port[{i}].flow-control"), "this moves it with the data")
             .help("remove one of them"),
+        Fault::DirectionAndFlow => at(
+            ".rs485.direction",
+            "two masters of RTS",
+            "this moves RTS with each frame",
+        )
+        .also(format!("port[{i}].flow-control"), "this moves it with the data")
+        .help("an RS-485 line has no flow control by wire: remove `flow-control`"),
+        Fault::DirectionAndRts => at(
+            ".rs485.direction",
+            "two masters of RTS",
+            "this moves RTS with each frame",
+        )
+        .also(format!("port[{i}].rts"), "this sets it once and for all")
+        .help("remove one of them"),
+        Fault::NoRtsOnSend => at(
+            ".rs485.rts-on-send",
+            "RTS doesn't turn this line",
+            "says nothing with this `direction`",
+        )
+        .help("take `direction = \"kernel\"` or \"rts\"; a GPIO line has `active-low`"),
+        Fault::NothingDelayed(key) => at(
+            &format!(".rs485.{key}"),
+            "nothing turns this line",
+            "delays nothing",
+        )
+        .help("say who does: `direction = \"kernel\"`, \"rts\" or { gpio = { line = 17 } }"),
+        Fault::LongDelay(key) => at(
+            &format!(".rs485.{key}"),
+            "a delay that no transceiver needs",
+            "at most 1 s is taken",
+        ),
+        Fault::TwoNinthBits => at(
+            ".ninth-bit",
+            "`parity` and `ninth-bit` are the same bit",
+            "this makes the parity bit 0 or 1 at will",
+        )
+        .also(format!("port[{i}].parity"), "this computes it")
+        .help("remove one of them"),
+        Fault::BreakOrAddress => at(
+            ".on-break",
+            "a break can't be told from an address of 0",
+            "with `ninth-bit` the kernel writes the same for both",
+        )
+        .help("remove `on-break`"),
     })
 }
 

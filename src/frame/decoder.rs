@@ -183,6 +183,11 @@ impl Decoder {
         }
     }
 
+    /// The line told by other means than bytes or silence that what came so far is over.
+    pub fn cut(&mut self) {
+        self.silence();
+    }
+
     /// The line was closed: forgets what is held, and says how many bytes that was.
     pub fn reset(&mut self) -> usize {
         let held = self.buffer.held().len();

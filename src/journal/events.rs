@@ -3,7 +3,7 @@
 //! `systemd/mqttyd.catalog`, which the tests compare with this table.
 
 /// Name and id, by name.
-const EVENTS: [(&str, &str); 54] = [
+const EVENTS: [(&str, &str); 55] = [
     ("bus-overloaded", "779c0a91de305231a59285708dcb2034"),
     ("bus-relieved", "6143ec5029da5c419950970b7330414f"),
     ("client-caught-up", "95ef4a3fe23e54afa36546105fac73e0"),
@@ -41,6 +41,7 @@ const EVENTS: [(&str, &str); 54] = [
     ("memory-written", "a6d426ca5aab583593544120334eac8f"),
     ("no-port", "ae2e1218645f4bc2a8002374eae62a39"),
     ("not-listening", "93dccf782d185e7cb13a962fe463cb7d"),
+    ("port-differs", "16892e253085591ea0ea7ddec988abf9"),
     ("port-failing", "a8dd6549049c50dc91700e80f02ccd7f"),
     ("port-gone", "d39f0d998e5257329e142bb1c3690a43"),
     ("port-open", "2c7453b44aba5dca84fb67dfc885d706"),

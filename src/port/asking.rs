@@ -14,6 +14,7 @@ use crate::field::record::{Entry, Quality, Record};
 use crate::fold::Run;
 use crate::profile::asked::Address;
 use crate::publish::Origin;
+use crate::serial::Mark;
 use crate::topic::{Filter, Topic};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
@@ -106,6 +107,7 @@ impl Master {
             drop_oldest: addressed.entry.when_full == config::WhenFull::DropOldest,
             replace: addressed.entry.replace,
             spacing: addressed.entry.spacing.into(),
+            wake: addressed.entry.wake.0,
         });
         let mut bus = Bus::new(devices, policies.collect(), serial.baud.get(), char_time, now());
         let mut planned = plan.utilisation();
@@ -502,14 +504,27 @@ impl Port {
         self.told();
     }
 
-    /// So many bytes came from the line.
-    pub(super) fn heard_bytes(&mut self, count: usize) {
+    /// So many bytes came from the line, and what it told beside them.
+    pub(super) fn heard_bytes(&mut self, count: usize, marks: &[Mark]) {
         self.counters.bytes_in += count as u64;
         self.received += count as u64;
         self.stamp = SystemTime::now();
         if let Some(master) = &mut self.master {
             let Master { bus, buffer, .. } = &mut **master;
-            bus.received(&buffer[..count.min(READ)], now());
+            let (now, bytes, mut from) = (now(), &buffer[..count.min(READ)], 0);
+            for mark in marks {
+                self.counters.breaks += u64::from(mark.is_break);
+                if from < mark.at {
+                    bus.received(&bytes[from..mark.at], now);
+                    from = mark.at;
+                }
+                if mark.cut {
+                    bus.cut(now);
+                }
+            }
+            if from < bytes.len() {
+                bus.received(&bytes[from..], now);
+            }
         }
         self.told();
     }

@@ -4,10 +4,11 @@ use crate::broker::Qos;
 use crate::octets::Octets;
 use crate::publish::{self, Change, Fields, Payload, Plan, Policy, Stale, Window};
 use crate::read_any::read_any;
-use crate::serial::{self, Baud, DataBits, FlowControl, Parity, StopBits, Usb};
+use crate::serial::{self, Baud, DataBits, FlowControl, NinthBit, OnBreak, Parity, Rs485, StopBits, Usb};
 use crate::span::Span;
 use crate::topic::{Filter, Template, Topic};
 use crate::{check, field, frame, profile};
+use profile::asked::Wake;
 
 pub use super::device::{Device, Reading, Wrong};
 pub(crate) use super::shared::put_in;
@@ -70,6 +71,21 @@ pub struct Config {
     /// each millisecond and not each 16. Default true. When to change: to spare the processor at high speeds.
     #[serde(default = "yes")]
     pub low_latency: bool,
+    /// Who turns the driver of an RS-485 line. Default: the adapter by itself.
+    #[serde(default)]
+    pub rs485: Rs485,
+    /// The parity bit as a ninth bit that tells addresses from data: `address` (it is set in the first byte of a frame
+    /// and in no other, both ways) or `mdb` (set in the first byte of what is sent, and in the last one of what is
+    /// received). A frame begins at such a byte (ends behind it), whatever came before. Not together with `parity`.
+    /// Needs a driver that knows mark and space parity. Default: there is no ninth bit.
+    #[serde(default)]
+    pub ninth_bit: Option<NinthBit>,
+    /// What becomes of a break (the line at 0 for longer than a character): `ignore` (it is read as a zero byte),
+    /// `count` (it is counted, and is no byte) or `begin` (it is counted, and a frame begins behind it, as in LIN and
+    /// DMX). Default `ignore`.
+    #[serde(default)]
+    #[schemars(extend("default" = "ignore"))]
+    pub on_break: Option<OnBreak>,
 
     /// The device behind the port: the name of a profile, such as `"plantower-pms5003"`, which says how the line
     /// is set, how bytes become frames, and what they mean; a list of names where several protocols share the line;
@@ -215,6 +231,10 @@ pub struct Command {
     /// commands look other than what they send. No by default.
     #[serde(default)]
     pub bare: bool,
+    /// A break before the frame, so long, that wakes the device: the line is held at 0, and then at 1 for a character.
+    /// At most 1 s. None by default.
+    #[serde(default, rename = "break")]
+    pub wake: Wake,
     /// The quality of service of the subscription, 0, 1 or 2. 1 by default. The broker inside hands over within
     /// the process, where nothing is lost at 0 either: with the engine `rumqttd` this changes nothing.
     #[serde(default = "at_least_once")]
@@ -326,6 +346,12 @@ impl Config {
             dtr: self.dtr.or(first(&profiles, |serial| serial.dtr)),
             rts: self.rts.or(first(&profiles, |serial| serial.rts)),
             low_latency: self.low_latency,
+            rs485: self.rs485.clone(),
+            ninth_bit: self.ninth_bit.or(first(&profiles, |serial| serial.ninth_bit)),
+            on_break: self
+                .on_break
+                .or(first(&profiles, |serial| serial.on_break))
+                .unwrap_or_default(),
         }
     }
 }

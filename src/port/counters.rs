@@ -12,6 +12,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: u64,
     /// Bytes written to the line.
     pub(crate) bytes_out: u64,
+    /// Breaks on the line, where they are counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) breaks: u64,
     /// Frames that were whole and passed the check.
     pub(crate) frames: u64,
     /// Damaged frames by what was wrong with them.

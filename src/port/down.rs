@@ -180,6 +180,7 @@ pub(crate) fn policies(commands: &[Command]) -> Vec<Policy> {
             queue: command.queue.0,
             drop_oldest: command.when_full == WhenFull::DropOldest,
             spacing: command.spacing.into(),
+            wake: command.wake.0,
         })
         .collect()
 }

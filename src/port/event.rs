@@ -13,7 +13,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// What a port waits for.
 pub(super) enum Event {
@@ -139,16 +139,25 @@ fn poll_bus(cx: &mut Context<'_>, line: &mut serial::Port, master: &mut Master, 
     }
     loop {
         match master.bus.next(now(), begin) {
-            bus::Next::Write(bytes) => {
-                return Pin::new(line).poll_write(cx, bytes).map(Event::Asked);
+            bus::Next::Write(_) => {
+                let (rest, wake) = master.bus.in_hand().unwrap_or_default();
+                return line.poll_send(cx, rest, wake).map(Event::Asked);
             }
             bus::Next::Baud(baud) => {
                 if let Err(error) = line.set_baud(baud) {
                     return Poll::Ready(Event::Asked(Err(error)));
                 }
             }
-            bus::Next::Idle => return Poll::Pending,
+            bus::Next::Idle => return settle(cx, line).map(|error| Event::Asked(Err(error))),
         }
+    }
+}
+
+/// With no frame in hand: turns the line back. Ready only when that fails.
+fn settle(cx: &mut Context<'_>, line: &mut serial::Port) -> Poll<io::Error> {
+    match line.poll_settle(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(error),
+        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
     }
 }
 
@@ -160,9 +169,14 @@ fn poll_line(
     outbox: &mut Outbox,
     read: bool,
 ) -> Poll<Event> {
-    if let Next::Write(bytes) = outbox.next(now())
-        && let Poll::Ready(result) = Pin::new(&mut *line).poll_write(cx, bytes)
-    {
+    let written = match outbox.next(now()) {
+        Next::Write(_) => {
+            let (rest, wake) = outbox.in_hand().unwrap_or_default();
+            line.poll_send(cx, rest, wake)
+        }
+        Next::Wait(_) | Next::Idle => settle(cx, line).map(Err),
+    };
+    if let Poll::Ready(result) = written {
         return Poll::Ready(Event::Wrote(result));
     }
     if read {

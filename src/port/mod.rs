@@ -149,7 +149,7 @@ pub struct Port {
 
 /// What came of looking for the device.
 enum Attempt {
-    Open(serial::Port),
+    Open(Box<serial::Port>),
     /// There is no such device now.
     Absent(String),
     /// There is one, and it can't be used now; perhaps only for a moment.
@@ -275,7 +275,7 @@ impl Port {
             let wait = match attempt {
                 Attempt::Open(line) => {
                     self.opened(line.line());
-                    match self.session(line).await {
+                    match self.session(*line).await {
                         End::Stopped(deadline) => break deadline,
                         End::Lost(why) => Some(self.lost(&why)),
                     }
@@ -302,11 +302,20 @@ impl Port {
         self.opened_at = now();
         if let Some(master) = &mut self.master {
             master.bus.opened(self.opened_at);
+            // What the kernel makes of `rx-during-tx` only shows now.
+            if self.serial.rs485.rx_during_tx != line.echo {
+                master.bus.look_for_echo();
+            }
         }
         self.received = 0;
         self.refused_since = None;
         for note in &line.notes {
-            debug!(port = %self.name, path = %line.path.display(), "{note}");
+            match note.is_warning() && !self.quiet {
+                true => {
+                    warn!(event = "port-differs", port = %self.name, path = %line.path.display(), "not quite as configured: {note}");
+                }
+                false => debug!(port = %self.name, path = %line.path.display(), "{note}"),
+            }
         }
         if !self.quiet {
             info!(event = "port-open", notice = true, port = %self.name, path = %line.path.display(), baud = line.baud, "port open");
@@ -383,16 +392,9 @@ impl Port {
                     return End::Stopped(deadline);
                 }
                 Event::Order(None) => return End::Stopped(now()),
-                Event::Read(Ok(0)) => return End::Lost("the line hung up".into()),
-                Event::Read(Ok(count)) => {
-                    self.counters.bytes_in += count as u64;
-                    self.received += count as u64;
-                    self.stamp = SystemTime::now();
-                    self.decoder.filled(count, now());
-                    self.changed();
-                }
+                Event::Read(Ok(count)) => self.read_bytes(count, line.marks()),
                 Event::Wrote(Ok(count)) => self.wrote(count),
-                Event::Heard(Ok(count)) => self.heard_bytes(count),
+                Event::Heard(Ok(count)) => self.heard_bytes(count, line.marks()),
                 Event::Asked(Ok(count)) => self.asked(count),
                 Event::Read(Err(error))
                 | Event::Wrote(Err(error))
@@ -451,7 +453,7 @@ impl Port {
                 Event::Order(None) => break,
                 Event::Wrote(Ok(count)) => self.wrote(count),
                 Event::Asked(Ok(count)) => self.asked(count),
-                Event::Heard(Ok(count)) => self.heard_bytes(count),
+                Event::Heard(Ok(count)) => self.heard_bytes(count, line.marks()),
                 Event::Wrote(Err(_)) | Event::Heard(Err(_)) | Event::Asked(Err(_)) => break,
                 Event::Time => self.time(),
                 Event::Handed(result) => self.handed(result),
@@ -493,7 +495,7 @@ async fn attempt(serial: serial::Config) -> Attempt {
         Err(error) => return Attempt::Absent(Causes(&error).to_string()),
     };
     match serial::open(&path, &serial).await {
-        Ok(line) => Attempt::Open(line),
+        Ok(line) => Attempt::Open(Box::new(line)),
         Err(error) => {
             let (why, soon) = (Causes(&error).to_string(), error.retry_soon());
             let state = match error {

@@ -28,6 +28,8 @@ pub(crate) struct Policy {
     pub(crate) drop_oldest: bool,
     /// Silence on the line after a frame of this entry.
     pub(crate) spacing: Duration,
+    /// The break before a frame of this entry; zero for none.
+    pub(crate) wake: Duration,
 }
 
 /// What the line should do now.
@@ -143,6 +145,12 @@ impl Outbox {
         }
     }
 
+    /// What is being written: the rest of a frame, and the break before it.
+    pub(crate) fn in_hand(&self) -> Option<(&[u8], Duration)> {
+        let (queued, written) = self.writing.as_ref()?;
+        Some((&queued.frame[*written..], self.policies[queued.entry].wake))
+    }
+
     /// The line took `count` bytes. Gives the frame when that was its end.
     pub(crate) fn wrote(&mut self, count: usize, now: Instant) -> Option<Queued> {
         let (queued, written) = self.writing.as_mut()?;
@@ -204,7 +212,8 @@ mod tests {
                 Policy {
                     queue,
                     drop_oldest,
-                    spacing
+                    spacing,
+                    wake: Duration::ZERO,
                 };
                 2
             ],

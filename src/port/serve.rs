@@ -143,6 +143,7 @@ impl Slave {
             queue: QUEUE,
             drop_oldest: true,
             spacing: Duration::ZERO,
+            wake: Duration::ZERO,
         }
     }
 

@@ -202,7 +202,8 @@ impl Config {
 
     /// The devices of its bus, ready to be asked; or what is wrong with the one of this path.
     pub(crate) fn bus_devices(&self) -> Result<Vec<bus::Device>, (String, Vec<Mistake>)> {
-        let char_time = self.serial().char_time();
+        let serial = self.serial();
+        let char_time = serial.char_time();
         let asked = self.asked();
         let device = |asked: &Asked<'_>| {
             let span = |span: Option<Span>| span.map(Duration::from);
@@ -221,6 +222,8 @@ impl Config {
                 address: asked.address.clone(),
                 timeout: span(asked.member.and_then(|member| member.timeout)),
                 retries: asked.member.and_then(|member| member.retries),
+                delays: serial.rs485.delays(),
+                echo: serial.rs485.rx_during_tx,
                 every: asked
                     .member
                     .iter()

@@ -13,6 +13,7 @@ use crate::field::record::{Entry, Quality, Record};
 use crate::fold::Run;
 use crate::frame::Item;
 use crate::profile::{Outcome, Reader};
+use crate::serial::Mark;
 use crate::topic::Topic;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -76,6 +77,24 @@ fn serve(
 }
 
 impl Port {
+    /// So many bytes were read into the decoder, and what the line told beside them.
+    pub(super) fn read_bytes(&mut self, count: usize, marks: &[Mark]) {
+        self.counters.bytes_in += count as u64;
+        self.received += count as u64;
+        self.stamp = SystemTime::now();
+        let (now, mut from) = (now(), 0);
+        for mark in marks {
+            self.counters.breaks += u64::from(mark.is_break);
+            self.decoder.filled(mark.at.saturating_sub(from), now);
+            from = mark.at;
+            if mark.cut {
+                self.decoder.cut();
+            }
+        }
+        self.decoder.filled(count.saturating_sub(from), now);
+        self.changed();
+    }
+
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
     pub(super) fn decode(&mut self) {
         if self.master.is_some() {

@@ -1,6 +1,6 @@
 //! What a profile asks for, compiled: the requests that stand in polls and sessions, and whose a reply is.
 
-use super::asked::{Address, Place, Poll, Step};
+use super::asked::{Address, Place, Poll, Step, Wake};
 use super::command::{self, Command, Common};
 use super::config::{self, Config};
 use super::{Mistake, Outcome};
@@ -187,7 +187,12 @@ impl Asks<'_> {
                         .extend(command::compile_one(&body, &path, self.common, self.mistakes));
                 }
                 (Some(_), true) => self.wrong(&path, "", "a step sends a `command`, or `bytes` or `text`"),
-                (None, false) if step.silent && step.wait.is_none() && step.baud.is_none() => {
+                (None, false)
+                    if step.silent
+                        && step.wait.is_none()
+                        && step.baud.is_none()
+                        && step.wake == Wake::default() =>
+                {
                     self.wrong(&path, "", "the step does nothing");
                 }
                 (None, false) => {}

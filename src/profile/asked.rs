@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// How a device shares its line: when it may be asked, and how its replies are known.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -88,6 +89,9 @@ pub struct Poll {
     pub order: Option<Order>,
     /// Whether the bytes are the whole frame already: neither framing nor check is added. Default false.
     pub bare: bool,
+    /// A break before the request, so long, that wakes the device. At most 1 s. Default none.
+    #[serde(rename = "break")]
+    pub wake: Wake,
     /// The kinds of frame that answer. Default: any kind that fits, the request being known.
     pub reply: Vec<String>,
     /// How many bytes the reply has on the line, for the plan. Default: what `when.length` of the kinds or an
@@ -124,6 +128,10 @@ pub struct Step {
     pub text: Option<String>,
     /// Whether the bytes are the whole frame already: neither framing nor check is added. Default false.
     pub bare: bool,
+    /// A break before what is sent, so long, that wakes the device: the line is held at 0, and then at 1 for a
+    /// character. At most 1 s; it may be all that is sent. Default none.
+    #[serde(rename = "break")]
+    pub wake: Wake,
     /// The kinds of frame that are awaited. Default: any kind that fits; `silent` for none.
     pub reply: Vec<String>,
     /// Whether no reply is awaited. Default false.
@@ -155,6 +163,13 @@ pub struct Session {
     /// The steps that close it, where it is opened for `each` request. Nothing becomes of a fault in them.
     pub close: Vec<Step>,
 }
+
+/// How long a break is, at most 1 s; zero for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wake(pub Duration);
+
+/// No device needs a longer break to wake, and nothing else can be done on the line meanwhile.
+const WAKE_MAX: Duration = Duration::from_secs(1);
 
 /// A pause: a time, or as many seconds as a field of the reply says.
 #[derive(Debug, Clone, PartialEq)]
@@ -254,6 +269,36 @@ read_any!(Wait, "a time such as \"1s\", or { field = \"seconds\" }", {
         Said::deserialize(de::value::MapAccessDeserializer::new(map)).map(Wait::Said)
     }
 });
+
+impl<'de> Deserialize<'de> for Wake {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let span = Span::deserialize(deserializer)?;
+        match span.0 > WAKE_MAX {
+            true => Err(de::Error::custom(format!(
+                "a break of {span} is too long: at most 1s"
+            ))),
+            false => Ok(Wake(span.0)),
+        }
+    }
+}
+
+impl serde::Serialize for Wake {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Span(self.0))
+    }
+}
+
+impl JsonSchema for Wake {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Break".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Span>()
+    }
+}
 
 impl JsonSchema for Address {
     fn schema_name() -> Cow<'static, str> {

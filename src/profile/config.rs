@@ -7,7 +7,7 @@ use crate::field::config::{Decode, Field, Order, Unpacks};
 use crate::modbus::Said;
 use crate::octets::Octets;
 use crate::read_any::read_any;
-use crate::serial::{Baud, DataBits, FlowControl, Parity, StopBits};
+use crate::serial::{Baud, DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};
 use crate::{check, frame};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, de};
@@ -85,6 +85,10 @@ pub struct Serial {
     pub dtr: Option<bool>,
     /// Level of RTS after opening.
     pub rts: Option<bool>,
+    /// The parity bit as a ninth bit that tells addresses from data.
+    pub ninth_bit: Option<NinthBit>,
+    /// What becomes of a break: read as a zero byte (`ignore`), counted (`count`), or a frame begins behind it (`begin`).
+    pub on_break: Option<OnBreak>,
 }
 
 /// A kind of frame.

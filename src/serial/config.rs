@@ -1,6 +1,7 @@
 //! How a serial port is named and set, as a person writes it.
 
 use crate::read_any::read_any;
+use super::rs485::{DELAY_MAX, Direction, Rs485};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
@@ -39,6 +40,12 @@ pub struct Config {
     pub rts: Option<bool>,
     /// Whether to ask the driver for low latency, where it knows of it.
     pub low_latency: bool,
+    /// Who turns an RS-485 line.
+    pub rs485: Rs485,
+    /// What the ninth bit of each character means, where there is one.
+    pub ninth_bit: Option<NinthBit>,
+    /// What becomes of a break on the line.
+    pub on_break: OnBreak,
 }
 
 impl Config {
@@ -62,13 +69,53 @@ impl Config {
         if self.rts.is_some() && self.flow_control == FlowControl::RtsCts {
             return Err(Fault::TwoMastersOfRts);
         }
+        self.validate_rs485()?;
+        if self.ninth_bit.is_some() && self.parity != Parity::None {
+            return Err(Fault::TwoNinthBits);
+        }
+        if self.ninth_bit.is_some() && self.on_break != OnBreak::Ignore {
+            return Err(Fault::BreakOrAddress);
+        }
         Ok(())
+    }
+
+    fn validate_rs485(&self) -> Result<(), Fault> {
+        let rs485 = &self.rs485;
+        if rs485.has_rts() && self.flow_control == FlowControl::RtsCts {
+            return Err(Fault::DirectionAndFlow);
+        }
+        if rs485.has_rts() && self.rts.is_some() {
+            return Err(Fault::DirectionAndRts);
+        }
+        if rs485.rts_on_send.is_some() && !rs485.has_rts() {
+            return Err(Fault::NoRtsOnSend);
+        }
+        for (key, delay) in [
+            ("delay-before", rs485.delay_before.0),
+            ("delay-after", rs485.delay_after.0),
+        ] {
+            if !delay.is_zero() && rs485.direction == Direction::Automatic {
+                return Err(Fault::NothingDelayed(key));
+            }
+            if delay > DELAY_MAX {
+                return Err(Fault::LongDelay(key));
+            }
+        }
+        Ok(())
+    }
+
+    /// How the parity bit is set while receiving: with a ninth bit that tells addresses from data it is 0 for data.
+    pub(super) fn resting_parity(&self) -> Parity {
+        match self.ninth_bit {
+            Some(_) => Parity::Space,
+            None => self.parity,
+        }
     }
 
     /// How long one character is on the line: start bit, data, parity and stop bits.
     pub fn char_time(&self) -> Duration {
         let data = u64::from(self.data_bits.count());
-        let parity = u64::from(self.parity != Parity::None);
+        let parity = u64::from(self.resting_parity() != Parity::None);
         let halves = match (self.stop_bits, self.data_bits) {
             (StopBits::One, _) => 2,
             (StopBits::Two, DataBits::Five) => 3,
@@ -93,6 +140,9 @@ impl Default for Config {
             dtr: None,
             rts: None,
             low_latency: true,
+            rs485: Rs485::default(),
+            ninth_bit: None,
+            on_break: OnBreak::default(),
         }
     }
 }
@@ -117,6 +167,52 @@ pub enum Fault {
     /// `rts` beside `flow-control = "rts-cts"`.
     #[error("`rts` can't be set by hand while `flow-control = \"rts-cts\"` moves it: remove one of them")]
     TwoMastersOfRts,
+    /// `rs485.direction` by RTS beside `flow-control = "rts-cts"`.
+    #[error("`rs485.direction` and `flow-control = \"rts-cts\"` both move RTS: keep one of them")]
+    DirectionAndFlow,
+    /// `rs485.direction` by RTS beside `rts`.
+    #[error("`rts` can't be set once and for all while `rs485.direction` moves it: remove one of them")]
+    DirectionAndRts,
+    /// `rs485.rts-on-send` where nothing moves RTS.
+    #[error("`rs485.rts-on-send` says nothing: `rs485.direction` is neither \"kernel\" nor \"rts\"")]
+    NoRtsOnSend,
+    /// A delay where nothing is turned.
+    #[error(
+        "`rs485.{0}` delays nothing: with `direction = \"automatic\"` the adapter turns the line by itself"
+    )]
+    NothingDelayed(&'static str),
+    /// A delay that nothing needs.
+    #[error("`rs485.{0}` is longer than 1 s")]
+    LongDelay(&'static str),
+    /// `parity` beside `ninth-bit`.
+    #[error("`parity` and `ninth-bit` are the same bit: remove one of them")]
+    TwoNinthBits,
+    /// `on-break` beside `ninth-bit`.
+    #[error("with `ninth-bit` a break can't be told from an address of 0: remove `on-break`")]
+    BreakOrAddress,
+}
+
+/// What the ninth bit of a character means.
+#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum NinthBit {
+    /// It is set in the first byte of a frame, the address, both ways.
+    Address,
+    /// It is set in the first byte of what is sent, and in the last one of what is received.
+    Mdb,
+}
+
+/// What becomes of a break: the line at 0 for longer than a character.
+#[derive(Deserialize, Serialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBreak {
+    /// It is read as a zero byte.
+    #[default]
+    Ignore,
+    /// It is counted, and no byte.
+    Count,
+    /// It is counted, and a frame begins behind it.
+    Begin,
 }
 
 /// A USB adapter by what it says of itself; what is not given matches anything.
@@ -472,6 +568,45 @@ mod tests {
             fault("path = '/dev/ttyS0'\nrts = true\nflow-control = 'rts-cts'"),
             Fault::TwoMastersOfRts
         );
+    }
+
+    #[test]
+    fn nothing_has_two_masters() {
+        let fault = |text: &str| read(&format!("path = '/dev/ttyS0'\n{text}")).validate().err();
+        for direction in ["'kernel'", "'rts'"] {
+            let moved = |beside: &str| fault(&format!("{beside}\n[rs485]\ndirection = {direction}"));
+            assert_eq!(moved("flow-control = 'rts-cts'"), Some(Fault::DirectionAndFlow));
+            assert_eq!(moved("rts = false"), Some(Fault::DirectionAndRts));
+            assert_eq!(moved("dtr = false\nflow-control = 'xon-xoff'"), None);
+        }
+        let gpio = "direction = { gpio = { line = 3 } }";
+        let rs485 = |text: &str| fault(&format!("rts = true\n[rs485]\n{text}"));
+        assert_eq!(rs485(gpio), None);
+        assert_eq!(
+            rs485(&format!("{gpio}\nrts-on-send = true")),
+            Some(Fault::NoRtsOnSend)
+        );
+        assert_eq!(
+            rs485("delay-after = '1ms'"),
+            Some(Fault::NothingDelayed("delay-after"))
+        );
+        assert_eq!(
+            rs485(&format!("{gpio}\ndelay-before = '2s'")),
+            Some(Fault::LongDelay("delay-before"))
+        );
+        assert_eq!(rs485("rx-during-tx = true"), None, "how the adapter is wired");
+
+        assert_eq!(
+            fault("ninth-bit = 'address'\nparity = 'even'"),
+            Some(Fault::TwoNinthBits)
+        );
+        assert_eq!(
+            fault("ninth-bit = 'mdb'\non-break = 'count'"),
+            Some(Fault::BreakOrAddress)
+        );
+        assert_eq!(fault("ninth-bit = 'mdb'"), None);
+        let bits = read("baud = 1000000\nninth-bit = 'address'").char_time();
+        assert_eq!(bits, Duration::from_micros(11));
     }
 
     #[test]

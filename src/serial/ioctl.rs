@@ -2,7 +2,7 @@
 
 use rustix::fd::AsFd;
 use rustix::io;
-use rustix::ioctl::{Getter, Opcode, Setter, ioctl};
+use rustix::ioctl::{Getter, NoArg, Opcode, Setter, Updater, ioctl};
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 
 #[cfg(any(
@@ -14,13 +14,23 @@ use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 compile_error!("the numbers in this file are those of Linux' asm-generic/ioctls.h");
 
 const TIOCMGET: Opcode = 0x5415;
+const TIOCMBIS: Opcode = 0x5416;
+const TIOCMBIC: Opcode = 0x5417;
 const TIOCMSET: Opcode = 0x5418;
 const TIOCOUTQ: Opcode = 0x5411;
 const TIOCGSERIAL: Opcode = 0x541E;
 const TIOCSSERIAL: Opcode = 0x541F;
+const TIOCSBRK: Opcode = 0x5427;
+const TIOCCBRK: Opcode = 0x5428;
+const TIOCGRS485: Opcode = 0x542E;
+const TIOCSRS485: Opcode = 0x542F;
+const TIOCSERGETLSR: Opcode = 0x5459;
 
 const TIOCM_DTR: c_int = 0x002;
 const TIOCM_RTS: c_int = 0x004;
+
+/// Linux' serial.h: the transmitter is empty, its shift register too.
+const TIOCSER_TEMT: c_uint = 0x01;
 
 /// Linux' tty_flags.h: `1 << ASYNCB_LOW_LATENCY`.
 const ASYNC_LOW_LATENCY: c_int = 1 << 13;
@@ -47,6 +57,70 @@ struct Serial {
     iomem_reg_shift: c_ushort,
     port_high: c_uint,
     iomap_base: c_ulong,
+}
+
+/// `struct serial_rs485` of linux/serial.h.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Rs485 {
+    pub(super) flags: u32,
+    /// Milliseconds (`delay_rts_before_send`).
+    pub(super) before: u32,
+    /// Milliseconds (`delay_rts_after_send`).
+    pub(super) after: u32,
+    pub(super) rest: [u32; 5],
+}
+
+impl Rs485 {
+    pub(super) const ENABLED: u32 = 1 << 0;
+    pub(super) const RTS_ON_SEND: u32 = 1 << 1;
+    pub(super) const RTS_AFTER_SEND: u32 = 1 << 2;
+    pub(super) const RX_DURING_TX: u32 = 1 << 4;
+
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// How the driver turns an RS-485 line.
+pub(super) fn rs485(fd: impl AsFd) -> io::Result<Rs485> {
+    // SAFETY: TIOCGRS485 fills in one serial_rs485, for which zeroed memory is a value, too.
+    unsafe { ioctl(&fd, Getter::<TIOCGRS485, Rs485>::new()) }
+}
+
+/// Has the driver turn an RS-485 line so.
+pub(super) fn set_rs485(fd: impl AsFd, to: &Rs485) -> io::Result<()> {
+    let mut copy = *to;
+    // SAFETY: TIOCSRS485 reads one serial_rs485, and writes what it has made of it to the same place.
+    unsafe { ioctl(&fd, Updater::<TIOCSRS485, Rs485>::new(&mut copy)) }
+}
+
+/// Moves RTS alone, at once.
+pub(super) fn set_rts(fd: impl AsFd, asserted: bool) -> io::Result<()> {
+    // SAFETY: TIOCMBIS and TIOCMBIC read one int.
+    match asserted {
+        true => unsafe { ioctl(&fd, Setter::<TIOCMBIS, c_int>::new(TIOCM_RTS)) },
+        false => unsafe { ioctl(&fd, Setter::<TIOCMBIC, c_int>::new(TIOCM_RTS)) },
+    }
+}
+
+/// Holds the line at 0, a break, or lets it go. Where a driver has no such thing, the kernel says yes all the same.
+pub(super) fn set_break(fd: impl AsFd, held: bool) -> io::Result<()> {
+    // SAFETY: TIOCSBRK and TIOCCBRK take no argument.
+    match held {
+        true => unsafe { ioctl(&fd, NoArg::<TIOCSBRK>::new()) },
+        false => unsafe { ioctl(&fd, NoArg::<TIOCCBRK>::new()) },
+    }
+}
+
+/// Whether the transmitter is empty, its last bit sent; `None`: this driver doesn't tell.
+pub(super) fn is_empty(fd: impl AsFd) -> io::Result<Option<bool>> {
+    // SAFETY: TIOCSERGETLSR fills in one unsigned int.
+    match unsafe { ioctl(&fd, Getter::<TIOCSERGETLSR, c_uint>::new()) } {
+        Ok(state) => Ok(Some(state & TIOCSER_TEMT != 0)),
+        Err(io::Errno::IO) => Err(io::Errno::IO),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Sets DTR and RTS, both at the same moment; `None` leaves a line as it is.

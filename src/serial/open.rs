@@ -1,11 +1,16 @@
 //! Opening a serial port: locked, raw, set as configured, and read back, since drivers drop in silence what
 //! they can't do.
 
-use super::config::{Config, DataBits, FlowControl, Parity, StopBits};
+use super::config::{Config, DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};
 use super::error::{OpenError, whose};
+use super::gpio::Output;
 use super::holder::{holder, is_pty};
 use super::ioctl;
-use super::port::Port;
+use super::marks::Marks;
+use super::port::{Parts, Port};
+use super::rs485::Direction;
+use super::send::Turner;
+use super::turn::Plan;
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -33,6 +38,8 @@ pub struct Line {
     pub low_latency: bool,
     /// How long one character is on the line.
     pub char_time: Duration,
+    /// Whether what is sent comes back, where the configuration or the kernel knows.
+    pub echo: Option<bool>,
     /// What is not quite as configured.
     pub notes: Vec<Note>,
 }
@@ -49,6 +56,22 @@ pub enum Note {
         /// What it is.
         got: u32,
     },
+    /// What the kernel has made of something that it does by itself.
+    Kernel {
+        /// Its name in the configuration.
+        name: &'static str,
+        /// What is configured.
+        asked: String,
+        /// What it is.
+        got: String,
+    },
+}
+
+impl Note {
+    /// Whether a person should know of it: what was sent may be lost.
+    pub fn is_warning(&self) -> bool {
+        matches!(self, Note::Kernel { .. })
+    }
 }
 
 impl fmt::Display for Note {
@@ -56,6 +79,7 @@ impl fmt::Display for Note {
         match self {
             Note::NotOnPty(setting) => write!(f, "`{setting}` has no meaning on a pseudo-terminal"),
             Note::Speed { asked, got } => write!(f, "the driver gives {got} baud for {asked}"),
+            Note::Kernel { name, asked, got } => write!(f, "the kernel made {got} of `{name} = {asked}`"),
         }
     }
 }
@@ -84,8 +108,8 @@ pub async fn open(path: &Path, config: &Config) -> Result<Port, OpenError> {
         })
         .await
     };
-    let (fd, line) = opened.map_err(|lost| failed(io::Error::other(lost)))??;
-    Port::new(fd, line).map_err(failed)
+    let parts = opened.map_err(|lost| failed(io::Error::other(lost)))??;
+    Port::new(parts).map_err(failed)
 }
 
 struct Opening<'a> {
@@ -94,7 +118,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn open(&self) -> Result<(OwnedFd, Line), OpenError> {
+    fn open(&self) -> Result<Parts, OpenError> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = fs::open(self.path, flags, Mode::empty()).map_err(|errno| self.refused(errno))?;
         let stat = fs::fstat(&fd).map_err(|errno| self.failed("look at", errno))?;
@@ -119,34 +143,90 @@ impl Opening<'_> {
         let got = tcgetattr(&fd).map_err(|errno| self.failed("read the settings of", errno))?;
         self.compare(&wanted, &got, pty, &mut notes)?;
         self.set_lines(&fd, pty, &mut notes)?;
+        let (turner, before, echo) = self.direction(&fd, &mut notes)?;
         let low_latency = self.config.low_latency && ioctl::ask_low_latency(&fd);
 
         let node = std::fs::canonicalize(self.path).unwrap_or_else(|_| self.path.to_owned());
         let (path, baud, char_time) = (self.path.to_owned(), got.output_speed(), self.config.char_time());
-        Ok((
+        let (delay_before, delay_after) = self.config.rs485.delays();
+        let plan = Plan {
+            drives: !matches!(turner, Turner::Nobody),
+            before: delay_before,
+            after: delay_after,
+            ninth: self.config.ninth_bit.is_some(),
+        };
+        Ok(Parts {
             fd,
-            Line {
+            line: Line {
                 path,
                 node,
                 pty,
                 baud,
                 low_latency,
                 char_time,
+                echo,
                 notes,
             },
-        ))
+            plan,
+            turner,
+            marks: Marks::new(self.config.ninth_bit, self.config.on_break),
+            before,
+        })
+    }
+
+    /// Takes what turns the line, and has it receive. Gives how the kernel turned it before, if that was changed, and
+    /// whether what is sent comes back, where that is known.
+    fn direction(
+        &self,
+        fd: &OwnedFd,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Turner, Option<ioctl::Rs485>, Option<bool>), OpenError> {
+        let rs485 = &self.config.rs485;
+        let said = rs485.rx_during_tx;
+        match &rs485.direction {
+            Direction::Automatic => Ok((Turner::Nobody, None, said)),
+            Direction::Kernel => {
+                let (before, receives) = rs485.ask_kernel(self.path, fd, notes)?;
+                // A receiver that is off hears no echo; one that is on may be wired apart.
+                let echo = said.filter(|said| *said == receives);
+                Ok((Turner::Nobody, Some(before), echo))
+            }
+            Direction::Rts => {
+                let asserts = rs485.asserts();
+                match ioctl::set_rts(fd, !asserts) {
+                    Ok(()) => Ok((Turner::Rts { asserts }, None, said)),
+                    Err(errno @ (Errno::NOTTY | Errno::INVAL)) => Err(self.unsupported(format!(
+                        "`rs485.direction = \"rts\"`: its driver has no RTS to be moved (TIOCMBIC: {errno}); take \
+                         {{ gpio = {{ ... }} }}, or \"automatic\" where the adapter turns the line by itself"
+                    ))),
+                    Err(errno) => Err(self.failed("set RTS of", errno)),
+                }
+            }
+            Direction::Gpio(gpio) => match Output::take(gpio) {
+                Ok(output) => Ok((Turner::Gpio(output), None, said)),
+                Err(source) => Err(OpenError::Io {
+                    path: self.path.to_owned(),
+                    step: "take `rs485.direction = { gpio = ... }` of",
+                    source,
+                }),
+            },
+        }
     }
 
     /// Raw, and the line as configured. Nothing of what was set before remains but the control characters.
     fn settings(&self, mut termios: Termios) -> Termios {
+        let parity = self.config.resting_parity();
         termios.input_modes = match self.config.flow_control {
             FlowControl::XonXoff => InputModes::IXON | InputModes::IXOFF,
             FlowControl::None | FlowControl::RtsCts => InputModes::empty(),
         };
         // The character whose parity is wrong is read as a zero byte. Mark and space are not checked: they
-        // tell addresses from data on nine-bit buses.
-        if matches!(self.config.parity, Parity::Even | Parity::Odd) {
+        // tell addresses from data on nine-bit buses; where that is said, the kernel marks the addresses.
+        if matches!(parity, Parity::Even | Parity::Odd) || self.config.ninth_bit.is_some() {
             termios.input_modes |= InputModes::INPCK;
+        }
+        if self.config.ninth_bit.is_some() || self.config.on_break != OnBreak::Ignore {
+            termios.input_modes |= InputModes::PARMRK;
         }
         termios.output_modes = OutputModes::empty();
         termios.local_modes = LocalModes::empty();
@@ -160,13 +240,7 @@ impl Opening<'_> {
                 DataBits::Seven => ControlModes::CS7,
                 DataBits::Eight => ControlModes::CS8,
             }
-            | match self.config.parity {
-                Parity::None => ControlModes::empty(),
-                Parity::Even => ControlModes::PARENB,
-                Parity::Odd => ControlModes::PARENB | ControlModes::PARODD,
-                Parity::Mark => ControlModes::PARENB | ControlModes::PARODD | ControlModes::CMSPAR,
-                Parity::Space => ControlModes::PARENB | ControlModes::CMSPAR,
-            }
+            | parity_modes(parity)
             | match self.config.stop_bits {
                 StopBits::One => ControlModes::empty(),
                 StopBits::Two => ControlModes::CSTOPB,
@@ -200,11 +274,18 @@ impl Opening<'_> {
             data_bits,
             stop_bits,
             parity: parity_name,
+            ninth_bit,
             ..
         } = self.config;
+        let (parity_key, parity_value) = match ninth_bit {
+            // It is the parity bit, made 0 or 1 at will (CMSPAR).
+            Some(NinthBit::Address) => ("ninth-bit", "\"address\"".to_owned()),
+            Some(NinthBit::Mdb) => ("ninth-bit", "\"mdb\"".to_owned()),
+            None => ("parity", format!("\"{parity_name}\"")),
+        };
         for (mask, name, value) in [
             (ControlModes::CSIZE, "data-bits", data_bits.count().to_string()),
-            (parity, "parity", format!("\"{parity_name}\"")),
+            (parity, parity_key, parity_value),
             (ControlModes::CSTOPB, "stop-bits", stop_bits.count().to_string()),
             (ControlModes::CRTSCTS, "flow-control", "\"rts-cts\"".to_owned()),
         ] {
@@ -282,6 +363,17 @@ impl Opening<'_> {
             step,
             source: errno.into(),
         }
+    }
+}
+
+/// The bits of a parity.
+pub(super) fn parity_modes(parity: Parity) -> ControlModes {
+    match parity {
+        Parity::None => ControlModes::empty(),
+        Parity::Even => ControlModes::PARENB,
+        Parity::Odd => ControlModes::PARENB | ControlModes::PARODD,
+        Parity::Mark => ControlModes::PARENB | ControlModes::PARODD | ControlModes::CMSPAR,
+        Parity::Space => ControlModes::PARENB | ControlModes::CMSPAR,
     }
 }
 

@@ -1,10 +1,15 @@
 //! An open serial port: bytes in, bytes out, and an end when the line has hung up.
 
 use super::ioctl;
+use super::marks::{Mark, Marks};
 use super::open::Line;
+use super::send::{Real, Turner};
+use super::timer::Timer;
+use super::turn::{Plan, Turn};
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use serialport::TTYPort;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::pin::Pin;
@@ -17,21 +22,58 @@ use tokio_serial::SerialStream;
 ///
 /// Reading ends with an error when the line has hung up, also when nobody wrote: `UnexpectedEof`, or what the
 /// kernel said. Writing takes what the kernel has room for and waits (as a task) for more; flushing does
-/// nothing, for the kernel's way to wait for the line blocks the thread: see [`Port::drained`].
+/// nothing, for the kernel's way to wait for the line blocks the thread: see [`Port::drained`]. Frames are sent by
+/// [`Port::poll_send`], which does what the line wants done around them.
 #[derive(Debug)]
 pub struct Port {
     stream: SerialStream,
     line: Line,
+    turn: Turn,
+    turner: Turner,
+    timer: Timer,
+    marks: Option<Marks>,
+    /// How the kernel turned the line before it was asked otherwise.
+    before: Option<ioctl::Rs485>,
+}
+
+/// What an open port is made of.
+pub(super) struct Parts {
+    pub(super) fd: OwnedFd,
+    pub(super) line: Line,
+    pub(super) plan: Plan,
+    pub(super) turner: Turner,
+    pub(super) marks: Option<Marks>,
+    pub(super) before: Option<ioctl::Rs485>,
 }
 
 impl Port {
-    pub(super) fn new(fd: OwnedFd, line: Line) -> io::Result<Port> {
+    pub(super) fn new(parts: Parts) -> io::Result<Port> {
         // SAFETY: the descriptor is open, and given away here.
-        let tty = unsafe { TTYPort::from_raw_fd(fd.into_raw_fd()) };
+        let tty = unsafe { TTYPort::from_raw_fd(parts.fd.into_raw_fd()) };
         Ok(Port {
             stream: SerialStream::try_from(tty)?,
-            line,
+            turn: Turn::new(parts.plan, parts.line.char_time),
+            line: parts.line,
+            turner: parts.turner,
+            timer: Timer::default(),
+            marks: parts.marks,
+            before: parts.before,
         })
+    }
+
+    /// What sends a frame, the line that it is done to, and what it waits with.
+    pub(super) fn at_work(&mut self, cx: &mut Context<'_>) -> (&mut Turn, Real<'_>, &mut Timer) {
+        let real = Real {
+            stream: &mut self.stream,
+            turner: &self.turner,
+            waker: cx.waker().clone(),
+        };
+        (&mut self.turn, real, &mut self.timer)
+    }
+
+    /// What the line told beside the bytes that were read last: breaks, and where frames begin.
+    pub fn marks(&self) -> &[Mark] {
+        self.marks.as_ref().map_or(&[], Marks::found)
     }
 
     /// What was opened, and how its line is set in truth.
@@ -42,9 +84,13 @@ impl Port {
     /// Sets another speed, for devices that ask for it in the middle of a dialogue.
     pub fn set_baud(&mut self, baud: u32) -> io::Result<()> {
         let mut termios = tcgetattr(&*self)?;
+        let before = termios.output_speed();
         termios.set_speed(baud)?;
         // What was written leaves at the old speed, as far as the driver knows of it.
         tcsetattr(&*self, OptionalActions::Now, &termios)?;
+        let factor = f64::from(before.max(1)) / f64::from(baud.max(1));
+        self.line.char_time = self.line.char_time.mul_f64(factor);
+        self.turn.paced(self.line.char_time);
         Ok(())
     }
 
@@ -53,8 +99,8 @@ impl Port {
         Ok(ioctl::queued(self)?)
     }
 
-    /// Waits until what was written has left, at most for `patience`; whether it has.
-    pub async fn drained(&self, patience: Duration) -> bool {
+    /// Waits until what was written has left and the line is turned back, at most for `patience`; whether it has.
+    pub async fn drained(&mut self, patience: Duration) -> bool {
         let sent = async {
             // The kernel tells of this by blocking a thread only; but it is known how long the line takes.
             while let Ok(count @ 1..) = self.queued() {
@@ -65,6 +111,8 @@ impl Port {
                 let pause = time.clamp(Duration::from_millis(1), Duration::from_millis(100));
                 tokio::time::sleep(pause).await;
             }
+            // A line that fails has nothing to be waited for.
+            let _ = poll_fn(|cx| self.poll_settle(cx)).await;
         };
         tokio::time::timeout(patience, sent).await.is_ok()
     }
@@ -76,6 +124,11 @@ impl Drop for Port {
         // closing_wait), and would hold up the runtime with it. Who wants the last bytes to leave waits before.
         if self.queued().is_ok_and(|count| count > 0) {
             let _ = tcflush(&*self, QueueSelector::OFlush);
+        }
+        // Whoever else is on the line must be heard, and whoever opens it next finds it as it was.
+        self.end_turn();
+        if let Some(before) = &self.before {
+            let _ = ioctl::set_rs485(&*self, before);
         }
     }
 }
@@ -93,15 +146,31 @@ impl AsyncRead for Port {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let port = &mut *self;
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        // A terminal that has hung up reads as 0 bytes for ever.
-        let hung_up = buffer.filled().len() == before && buffer.remaining() > 0;
-        Poll::Ready(if hung_up {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        } else {
-            Ok(())
-        })
+        loop {
+            if let Some(marks) = &mut port.marks {
+                marks.clear();
+            }
+            ready!(Pin::new(&mut port.stream).poll_read(context, buffer))?;
+            // A terminal that has hung up reads as 0 bytes for ever.
+            if buffer.filled().len() == before && buffer.remaining() > 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let Some(marks) = &mut port.marks else {
+                return Poll::Ready(Ok(()));
+            };
+            let left = marks.take(&mut buffer.filled_mut()[before..]);
+            if port.turn.is_sending() {
+                // Its own break, come back.
+                marks.forget_breaks();
+            }
+            buffer.set_filled(before + left);
+            if left > 0 || !marks.found().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            // A mark has begun, and its rest is still to come.
+        }
     }
 }
 

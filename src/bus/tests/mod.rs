@@ -7,3 +7,4 @@ mod line;
 mod listening;
 mod sharing;
 mod steps;
+mod turning;
