@@ -2,7 +2,7 @@
 //! bytes (PARMRK, termios(3)): 0xff 0x00 0x00 for a break, 0xff 0x00 X for a character X with another parity than
 //! expected, and 0xff 0xff for a byte 0xff. This takes them out again.
 
-use super::config::{NinthBit, OnBreak};
+use super::words::{NinthBit, OnBreak};
 
 /// Something that the line told behind the bytes before `at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,10 +18,9 @@ mod send;
 mod timer;
 mod turn;
 mod watch;
+mod words;
 
-pub use config::{
-    Baud, Config, DataBits, Fault, FlowControl, NinthBit, OnBreak, Parity, StopBits, Usb, UsbId,
-};
+pub use config::{Config, Fault, Usb, UsbId};
 pub use error::OpenError;
 pub use find::{Finder, Found, NotFound};
 pub use holder::{Holder, holder};
@@ -31,3 +30,4 @@ pub use port::Port;
 pub use pty::Pty;
 pub use rs485::{Direction, Gpio, GpioLine, Rs485};
 pub use watch::Watcher;
+pub use words::{Baud, DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};

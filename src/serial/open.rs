@@ -1,7 +1,7 @@
 //! Opening a serial port: locked, raw, set as configured, and read back, since drivers drop in silence what
 //! they can't do.
 
-use super::config::{Config, DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};
+use super::config::Config;
 use super::error::{OpenError, whose};
 use super::gpio::Output;
 use super::holder::{holder, is_pty};
@@ -11,6 +11,7 @@ use super::port::{Parts, Port};
 use super::rs485::Direction;
 use super::send::Turner;
 use super::turn::Plan;
+use super::words::{DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;

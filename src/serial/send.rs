@@ -1,11 +1,11 @@
 //! Sending on an open port: what [`Turn`] wants done, done to the real line.
 
-use super::config::Parity;
 use super::gpio::Output;
 use super::ioctl;
 use super::open::parity_modes;
 use super::port::Port;
 use super::turn::{Did, Left, Wire};
+use super::words::Parity;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
 use std::io;
