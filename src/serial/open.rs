@@ -139,16 +139,17 @@ impl Opening<'_> {
         ioctl_tiocexcl(&fd).map_err(|errno| self.failed("lock", errno))?;
 
         let mut notes = Vec::new();
-        let wanted = self.settings(before);
-        tcsetattr(&fd, OptionalActions::Now, &wanted).map_err(|errno| self.failed("set up", errno))?;
-        let got = tcgetattr(&fd).map_err(|errno| self.failed("read the settings of", errno))?;
-        self.compare(&wanted, &got, pty, &mut notes)?;
-        self.set_lines(&fd, pty, &mut notes)?;
-        let (turner, before, echo) = self.direction(&fd, &mut notes)?;
+        // First, for opening has asserted RTS, and nobody else could be heard as long as that turns the line.
+        let (turner, turned_before, echo) = self.direction(&fd, &mut notes)?;
+        let baud = self.set_up(&fd, before, pty, &mut notes).inspect_err(|_| {
+            if let Some(before) = &turned_before {
+                let _ = ioctl::set_rs485(&fd, before);
+            }
+        })?;
         let low_latency = self.config.low_latency && ioctl::ask_low_latency(&fd);
 
         let node = std::fs::canonicalize(self.path).unwrap_or_else(|_| self.path.to_owned());
-        let (path, baud, char_time) = (self.path.to_owned(), got.output_speed(), self.config.char_time());
+        let (path, char_time) = (self.path.to_owned(), self.config.char_time());
         let (delay_before, delay_after) = self.config.rs485.delays();
         let plan = Plan {
             drives: !matches!(turner, Turner::Nobody),
@@ -171,8 +172,24 @@ impl Opening<'_> {
             plan,
             turner,
             marks: Marks::new(self.config.ninth_bit, self.config.on_break),
-            before,
+            before: turned_before,
         })
+    }
+
+    /// Sets the line as configured. Gives the speed that the driver has made of it.
+    fn set_up(
+        &self,
+        fd: &OwnedFd,
+        before: Termios,
+        pty: bool,
+        notes: &mut Vec<Note>,
+    ) -> Result<u32, OpenError> {
+        let wanted = self.settings(before);
+        tcsetattr(fd, OptionalActions::Now, &wanted).map_err(|errno| self.failed("set up", errno))?;
+        let got = tcgetattr(fd).map_err(|errno| self.failed("read the settings of", errno))?;
+        self.compare(&wanted, &got, pty, notes)?;
+        self.set_lines(fd, pty, notes)?;
+        Ok(got.output_speed())
     }
 
     /// Takes what turns the line, and has it receive. Gives how the kernel turned it before, if that was changed, and
@@ -187,7 +204,12 @@ impl Opening<'_> {
         match &rs485.direction {
             Direction::Automatic => Ok((Turner::Nobody, None, said)),
             Direction::Kernel => {
-                let (before, receives) = rs485.ask_kernel(self.path, fd, notes)?;
+                let asked = rs485.ask_kernel(self.path, fd, notes);
+                if asked.is_err() {
+                    // It stays as it is when the port is closed.
+                    let _ = ioctl::set_rts(fd, !rs485.asserts());
+                }
+                let (before, receives) = asked?;
                 // A receiver that is off hears no echo; one that is on may be wired apart.
                 let echo = said.filter(|said| *said == receives);
                 Ok((Turner::Nobody, Some(before), echo))
