@@ -28,8 +28,8 @@ mod ports {
     mod dialogues;
     mod flood;
     mod frames;
-    mod matrix;
     mod line;
+    mod matrix;
     mod publishing;
     mod recordings;
     mod storm;

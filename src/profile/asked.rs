@@ -6,7 +6,7 @@ use crate::read_any::read_any;
 use crate::serial::Baud;
 use crate::span::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, de};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

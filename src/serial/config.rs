@@ -1,10 +1,10 @@
 //! How a serial port is named and set, as a person writes it.
 
-use crate::read_any::read_any;
 use super::rs485::{DELAY_MAX, Direction, Rs485};
 use super::words::{Baud, DataBits, FlowControl, NinthBit, OnBreak, Parity, StopBits};
+use crate::read_any::read_any;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
