@@ -1,10 +1,11 @@
 //! A line that takes its time: turned before what is sent and back behind it, with breaks that wake a device, and with
 //! frames that begin where the line says so.
 
-use super::super::{Bus, Device, Happened, Next, Own, Plan};
+use super::super::{Bus, Device, Happened, Life, Next, Order, Own, Plan, Policy, Reply, What};
 use super::line::{CHAR, MS};
 use crate::config::device;
 use crate::profile::{Profile, asked};
+use crate::topic::Topic;
 use std::time::{Duration, Instant};
 
 /// Lines of four bytes: a question, an answer.
@@ -139,6 +140,54 @@ fn a_break_may_be_all_that_a_step_sends() {
     bus.received(b"3\n", now + 20 * MS);
     assert_eq!(values(&mut bus), [3.0]);
     assert_eq!(bus.counts().requests, 1);
+}
+
+#[test]
+fn a_command_entry_has_a_break_of_its_own_before_each_try() {
+    let start = Instant::now();
+    let policy = Policy {
+        queue: 4,
+        wake: 7 * MS,
+        ..Policy::default()
+    };
+    let device = made(POLL, Default::default(), Some(false));
+    let mut bus = Bus::new(vec![device], vec![policy], 9600, CHAR, start);
+    bus.push(Order {
+        ticket: 1,
+        entry: 0,
+        device: 0,
+        topic: Topic::parse("set").unwrap(),
+        what: What::Frame {
+            bytes: b"set\n"[..].into(),
+            reply: Reply::Any,
+            timeout: None,
+        },
+        retries: 1,
+        expires: start + 3600 * 1000 * MS,
+        verify: None,
+    });
+    let mut now = start + 4 * MS;
+    let (mut asked, mut ended) = (Vec::new(), None);
+    while ended.is_none() && asked.len() < 9 {
+        if let Some((bytes, wake)) = asks(&mut bus, now) {
+            bus.wrote(bytes.len(), now);
+            asked.push((String::from_utf8(bytes).unwrap(), wake));
+        }
+        now = bus.deadline(now, true).unwrap_or(now).max(now + MS / 100);
+        bus.time(now);
+        while let Some(happened) = bus.happened() {
+            if let Happened::Command { life, .. } = happened
+                && life.is_end(false)
+            {
+                ended = Some(life);
+            }
+        }
+    }
+    assert!(matches!(ended, Some(Life::TimedOut(_))), "{ended:?}");
+    let set = ("set\n".to_owned(), 7 * MS);
+    let sets: Vec<_> = asked.iter().filter(|(text, _)| text == "set\n").collect();
+    assert_eq!(sets, [&set, &set]);
+    assert!(asked.iter().all(|(text, wake)| text == "set\n" || wake.is_zero()));
 }
 
 #[test]
