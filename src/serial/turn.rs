@@ -14,6 +14,10 @@ const LOOK: Duration = Duration::from_micros(50);
 /// adapter gets what it is to send with the next frame of 1 ms (USB 2.0, 5.3.3), and confirms it with another one.
 const ADAPTER: Duration = Duration::from_millis(2);
 
+/// A transmitter that is not empty so long after all has left by the line's speed never says that it is: the kernel, too,
+/// then waits no longer (`uart_wait_until_sent`).
+const STUCK: Duration = Duration::from_millis(250);
+
 /// What is to be done around frames on this line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -280,6 +284,7 @@ impl Turn {
             Left::Nothing => None,
             // The transmitter is being emptied. Half of what it needs by the speed, again and again: the speed may be a
             // little off, and the end must not be missed by more than half a character.
+            Left::Bytes(0) if self.busy.is_none_or(|busy| now >= busy + STUCK) => None,
             Left::Bytes(0) => {
                 let guess = self
                     .busy

@@ -13,6 +13,8 @@ enum Driver {
     Exact,
     /// As most USB adapters': of what the kernel holds alone.
     Vague,
+    /// Never that all has left.
+    Stuck,
 }
 
 /// A line with room for so many bytes in the kernel and a transmitter that holds 16 more.
@@ -110,7 +112,7 @@ impl Wire for Double {
         Ok(match (self.driver, self.waiting()) {
             (Driver::Exact, 0) => Left::Nothing,
             (Driver::Vague, _) if held == 0 => Left::Untold,
-            (Driver::Vague | Driver::Exact, _) => Left::Bytes(held),
+            _ => Left::Bytes(held),
         })
     }
 }
@@ -196,6 +198,17 @@ fn an_adapter_that_cannot_tell_is_given_the_time_that_its_bytes_take() {
     send(&mut turn, &mut line, &[b'x'; 40], Duration::ZERO);
     settle(&mut turn, &mut line);
     assert_eq!(line.told().last().unwrap(), "42.0 off");
+}
+
+#[test]
+fn a_transmitter_that_never_says_that_it_is_empty_does_not_hold_the_line_for_ever() {
+    let (mut turn, mut line) = (Turn::new(plan(0, 0), CHAR), Double::new(Driver::Stuck, 100));
+    send(&mut turn, &mut line, b"abcde", Duration::ZERO);
+    settle(&mut turn, &mut line);
+    let off = line.told.last().unwrap().0;
+    assert!((2550..=2555).contains(&off), "{:?}", line.told());
+    send(&mut turn, &mut line, b"abcde", Duration::ZERO);
+    assert_eq!(line.sent.len(), 10);
 }
 
 #[test]
