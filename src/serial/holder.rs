@@ -86,6 +86,14 @@ fn same_device(a: &Stat, b: &Stat) -> bool {
     a.st_rdev == b.st_rdev && a.st_rdev != 0 && (!is_pty(a) || a.st_dev == b.st_dev)
 }
 
+/// Whether it is a port at the end of a USB cable.
+pub(super) fn is_usb(device: &Stat) -> bool {
+    /// Linux' devices.txt: USB serial converters (ttyUSB), and USB modems (ttyACM).
+    const USB: [u32; 2] = [188, 166];
+    FileType::from_raw_mode(device.st_mode) == FileType::CharacterDevice
+        && USB.contains(&fs::major(device.st_rdev))
+}
+
 /// Whether it is the end of a pseudo-terminal that programs open as their terminal.
 pub(super) fn is_pty(device: &Stat) -> bool {
     /// Linux' major.h: UNIX98_PTY_SLAVE_MAJOR, and its 8 majors.

@@ -4,7 +4,7 @@
 use super::config::Config;
 use super::error::{OpenError, whose};
 use super::gpio::Output;
-use super::holder::{holder, is_pty};
+use super::holder::{holder, is_pty, is_usb};
 use super::ioctl;
 use super::marks::Marks;
 use super::port::{Parts, Port};
@@ -171,6 +171,7 @@ impl Opening<'_> {
             },
             plan,
             turner,
+            afar: is_usb(&stat),
             marks: Marks::new(self.config.ninth_bit, self.config.on_break),
             before: turned_before,
         })

@@ -30,6 +30,7 @@ pub struct Port {
     line: Line,
     turn: Turn,
     turner: Turner,
+    afar: bool,
     timer: Timer,
     marks: Option<Marks>,
     /// How the kernel turned the line before it was asked otherwise.
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub(super) line: Line,
     pub(super) plan: Plan,
     pub(super) turner: Turner,
+    pub(super) afar: bool,
     pub(super) marks: Option<Marks>,
     pub(super) before: Option<ioctl::Rs485>,
 }
@@ -55,6 +57,7 @@ impl Port {
             turn: Turn::new(parts.plan, parts.line.char_time),
             line: parts.line,
             turner: parts.turner,
+            afar: parts.afar,
             timer: Timer::default(),
             marks: parts.marks,
             before: parts.before,
@@ -66,6 +69,7 @@ impl Port {
         let real = Real {
             stream: &mut self.stream,
             turner: &self.turner,
+            afar: self.afar,
             waker: cx.waker().clone(),
         };
         (&mut self.turn, real, &mut self.timer)

@@ -82,6 +82,8 @@ impl Port {
 pub(super) struct Real<'a> {
     pub(super) stream: &'a mut SerialStream,
     pub(super) turner: &'a Turner,
+    /// Whether the transmitter is at the other end of a USB cable: what its driver knows of it is some milliseconds old.
+    pub(super) afar: bool,
     pub(super) waker: std::task::Waker,
 }
 
@@ -119,6 +121,9 @@ impl Wire for Real<'_> {
         let held = ioctl::queued(self.fd())?;
         if held > 0 {
             return Ok(Left::Bytes(held));
+        }
+        if self.afar {
+            return Ok(Left::Untold);
         }
         Ok(match ioctl::is_empty(self.fd())? {
             Some(true) => Left::Nothing,
