@@ -49,7 +49,7 @@ impl Port {
     ) -> Poll<io::Result<usize>> {
         loop {
             let (turn, mut wire, timer) = self.at_work(cx);
-            match turn.send(&mut wire, rest, wake, Instant::now())? {
+            match turn.send(&mut wire, rest, wake)? {
                 Did::Wrote(count) => return Poll::Ready(Ok(count)),
                 Did::Full => return Poll::Pending,
                 Did::Wait(until) => ready!(timer.poll(cx, until))?,
@@ -63,7 +63,7 @@ impl Port {
     pub fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let (turn, mut wire, timer) = self.at_work(cx);
-            match turn.settle(&mut wire, Instant::now())? {
+            match turn.settle(&mut wire)? {
                 Did::Wait(until) => ready!(timer.poll(cx, until))?,
                 _ => return Poll::Ready(Ok(())),
             }
@@ -115,6 +115,10 @@ impl Wire for Real<'_> {
     fn write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut cx = Context::from_waker(&self.waker);
         Pin::new(&mut *self.stream).poll_write(&mut cx, bytes)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 
     fn left(&mut self) -> io::Result<Left> {

@@ -1,7 +1,7 @@
 //! One frame's way onto the line: the driver on, a break, the first byte with its ninth bit, the rest, and when the last
 //! bit has left, the driver off.
 //!
-//! A state machine without clock or line of its own: it is given the time and the line, and says what it waits for. So
+//! A state machine without clock or line of its own: it is given a line that knows the time, and says what it waits for. So
 //! nothing blocks, and what the line is told, in which order and when, is tested with a double.
 
 use std::io;
@@ -41,6 +41,8 @@ pub(super) trait Wire {
     fn write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>>;
     /// What has not left yet.
     fn left(&mut self) -> io::Result<Left>;
+    /// What time it is: looked at anew behind each call, for a driver may take some.
+    fn now(&self) -> Instant;
 }
 
 /// What has not left yet.
@@ -136,25 +138,21 @@ impl Turn {
     }
 
     /// Sends what is left of a frame, behind a break of this length if it has just begun.
-    pub(super) fn send(
-        &mut self,
-        wire: &mut impl Wire,
-        rest: &[u8],
-        wake: Duration,
-        now: Instant,
-    ) -> io::Result<Did> {
+    pub(super) fn send(&mut self, wire: &mut impl Wire, rest: &[u8], wake: Duration) -> io::Result<Did> {
         loop {
+            let now = wire.now();
             match self.state {
                 State::Rest if !self.is_special() && wake.is_zero() => {
-                    return self.write(wire, rest, now);
+                    return self.write(wire, rest);
                 }
                 State::Rest => {
-                    let mut until = now;
+                    let mut delay = Duration::ZERO;
                     if self.plan.drives {
                         wire.drive(true)?;
                         self.driven = true;
-                        until += self.plan.before;
+                        delay = self.plan.before;
                     }
+                    let until = wire.now() + delay;
                     self.state = State::Driven { until };
                 }
                 State::Driven { until } | State::Held { until } | State::Free { until } if until > now => {
@@ -163,18 +161,19 @@ impl Turn {
                 State::Driven { .. } if wake.is_zero() => self.state = State::Ready,
                 State::Driven { .. } => self.state = State::Clear,
                 State::Clear => {
-                    if let Some(again) = self.leaves(wire, now)? {
+                    if let Some(again) = self.leaves(wire)? {
                         return Ok(Did::Wait(again));
                     }
                     wire.hold(true)?;
                     self.held = true;
-                    self.state = State::Held { until: now + wake };
+                    let until = wire.now() + wake;
+                    self.state = State::Held { until };
                 }
                 State::Held { .. } => {
                     self.let_go(wire)?;
                     // What follows must be known from the break by its first start bit (LIN 2.1, 2.3.1.1: at least one
                     // bit; ANSI E1.11: 12 us).
-                    let until = now + self.char_time;
+                    let until = wire.now() + self.char_time;
                     self.state = State::Free { until };
                 }
                 State::Free { .. } => self.state = State::Ready,
@@ -187,7 +186,7 @@ impl Turn {
                         wire.mark(true)?;
                         self.marked = true;
                     }
-                    let did = self.write(wire, &rest[..1], now)?;
+                    let did = self.write(wire, &rest[..1])?;
                     if let Did::Wrote(1..) = did {
                         self.state = match rest.len() {
                             1 => State::Leaving,
@@ -198,14 +197,14 @@ impl Turn {
                 }
                 State::Ready => self.state = State::Body,
                 State::Marked => {
-                    if let Some(again) = self.leaves(wire, now)? {
+                    if let Some(again) = self.leaves(wire)? {
                         return Ok(Did::Wait(again));
                     }
                     self.unmark(wire)?;
                     self.state = State::Body;
                 }
                 State::Body => {
-                    let did = self.write(wire, rest, now)?;
+                    let did = self.write(wire, rest)?;
                     if did == Did::Wrote(rest.len()) {
                         self.state = match self.is_special() {
                             true => State::Leaving,
@@ -214,7 +213,7 @@ impl Turn {
                     }
                     return Ok(did);
                 }
-                State::Leaving | State::Over { .. } => match self.settle(wire, now)? {
+                State::Leaving | State::Over { .. } => match self.settle(wire)? {
                     Did::Rest => {}
                     did => return Ok(did),
                 },
@@ -223,12 +222,13 @@ impl Turn {
     }
 
     /// No frame is in hand: ends what is still to be ended, `Rest` when it is.
-    pub(super) fn settle(&mut self, wire: &mut impl Wire, now: Instant) -> io::Result<Did> {
+    pub(super) fn settle(&mut self, wire: &mut impl Wire) -> io::Result<Did> {
         loop {
+            let now = wire.now();
             match self.state {
                 State::Rest => return Ok(Did::Rest),
                 State::Leaving => {
-                    if let Some(again) = self.leaves(wire, now)? {
+                    if let Some(again) = self.leaves(wire)? {
                         return Ok(Did::Wait(again));
                     }
                     self.unmark(wire)?;
@@ -266,11 +266,11 @@ impl Turn {
         self.plan.drives || self.plan.ninth
     }
 
-    fn write(&mut self, wire: &mut impl Wire, bytes: &[u8], now: Instant) -> io::Result<Did> {
+    fn write(&mut self, wire: &mut impl Wire, bytes: &[u8]) -> io::Result<Did> {
         match wire.write(bytes) {
             Poll::Pending => Ok(Did::Full),
             Poll::Ready(result) => {
-                let count = result?;
+                let (count, now) = (result?, wire.now());
                 let (soonest, busy) = self.busy.unwrap_or((now, now));
                 let time = self.characters(count);
                 self.busy = Some((soonest.max(now) + time * 97 / 100, busy.max(now) + time));
@@ -280,9 +280,10 @@ impl Turn {
     }
 
     /// When to look again for what was written to have left; `None`: it has.
-    fn leaves(&mut self, wire: &mut impl Wire, now: Instant) -> io::Result<Option<Instant>> {
+    fn leaves(&mut self, wire: &mut impl Wire) -> io::Result<Option<Instant>> {
+        let (left, now) = (wire.left()?, wire.now());
         let (soonest, busy) = self.busy.unwrap_or((now, now));
-        let again = match wire.left()? {
+        let again = match left {
             // There are drivers that always say so, without a look. Real speeds are up to 2% off.
             Left::Nothing => Some(soonest).filter(|soonest| *soonest > now),
             // The transmitter is being emptied. Half of what it needs by the speed, again and again: the speed may be a

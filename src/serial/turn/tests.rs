@@ -24,6 +24,8 @@ struct Double {
     driver: Driver,
     room: usize,
     now: Instant,
+    /// How long a driver takes to do as it is told.
+    takes: Duration,
     start: Instant,
     /// When each byte that was written has left, and whether its ninth bit was set.
     sent: Vec<(Instant, u8, bool)>,
@@ -41,6 +43,7 @@ impl Double {
             driver,
             room,
             now: start,
+            takes: Duration::ZERO,
             start,
             sent: Vec::new(),
             ninth: false,
@@ -51,6 +54,7 @@ impl Double {
     }
 
     fn tell(&mut self, what: impl Into<String>) {
+        self.now += self.takes;
         let at = (self.now - self.start).as_micros() / 100;
         self.told.push((at, what.into()));
     }
@@ -109,6 +113,10 @@ impl Wire for Double {
         Poll::Ready(Ok(count))
     }
 
+    fn now(&self) -> Instant {
+        self.now
+    }
+
     fn left(&mut self) -> io::Result<Left> {
         let held = self.waiting().saturating_sub(16);
         Ok(match (self.driver, self.waiting()) {
@@ -133,8 +141,7 @@ fn plan(before: u32, after: u32) -> Plan {
 fn send(turn: &mut Turn, line: &mut Double, frame: &[u8], wake: Duration) {
     let mut at = 0;
     loop {
-        let now = line.now;
-        match turn.send(line, &frame[at..], wake, now).unwrap() {
+        match turn.send(line, &frame[at..], wake).unwrap() {
             Did::Wrote(count) => {
                 at += count;
                 if at == frame.len() {
@@ -153,14 +160,12 @@ fn send(turn: &mut Turn, line: &mut Double, frame: &[u8], wake: Duration) {
 
 /// Goes on with a frame for as long as nothing is to be waited for.
 fn once(turn: &mut Turn, line: &mut Double, wake: Duration) -> Did {
-    let now = line.now;
-    turn.send(line, b"ab", wake, now).unwrap()
+    turn.send(line, b"ab", wake).unwrap()
 }
 
 fn settle(turn: &mut Turn, line: &mut Double) {
     loop {
-        let now = line.now;
-        match turn.settle(line, now).unwrap() {
+        match turn.settle(line).unwrap() {
             Did::Wait(until) => {
                 assert!(until > line.now, "it would spin");
                 line.now = until;
@@ -251,6 +256,18 @@ fn a_break_wakes_before_the_first_byte() {
             "30.0 let go"
         ]
     );
+}
+
+#[test]
+fn delays_begin_when_a_slow_driver_has_done_as_it_was_told() {
+    let (mut turn, mut line) = (Turn::new(plan(2, 3), CHAR), Double::new(Driver::Exact, 100));
+    line.takes = MS / 2;
+    send(&mut turn, &mut line, b"a", 4 * MS);
+    settle(&mut turn, &mut line);
+    let told = line.told();
+    assert_eq!(told[..3], ["0.5 on", "3.0 held", "7.5 let go"], "{told:?}");
+    let (byte, off) = (line.told[3].0, line.told[4].0);
+    assert!(byte >= 90 && off >= byte + 40, "{told:?}");
 }
 
 #[test]
