@@ -320,7 +320,13 @@ impl Client {
                 return Poll::Ready(Ended::Told(end.why));
             }
             match self.read(context) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => {
+                    if !self.outlet.lock().is_empty() {
+                        // Those who are to get what it has published come before its own acknowledgements.
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 Poll::Ready(Err(ended)) => return Poll::Ready(ended),
                 Poll::Pending => {
                     let mut state = self.outlet.lock();
