@@ -1,10 +1,12 @@
 //! The tasks of the broker: one for each listener, with its connections, and one for the clock.
 
-use super::connection::{self, Door, Ended};
-use super::listen::{Incoming, Socket};
+use super::connection::{self, Client, Door, Ended};
+use super::hub::Seated;
+use super::listen::{Incoming, Peer, Socket};
 use super::listeners::Gate;
 use super::shown::Shown;
 use super::store::Store;
+use super::wire::Version;
 use super::{Alarm, Shared};
 use crate::fold::Bucket;
 use std::collections::VecDeque;
@@ -146,7 +148,7 @@ pub(super) async fn listen(
             known: Arc::default(),
         };
         let known = guest.known.clone();
-        let task = connections.spawn(guest.serve(incoming));
+        let task = connections.spawn(guest.serve(Box::new(incoming)));
         strangers.push_back(Stranger { task, known });
     }
     drop(socket);
@@ -176,41 +178,12 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, incoming: Incoming) {
+    async fn serve(self, incoming: Box<Incoming>) {
         let _alarm = Alarm(self.shared.clone());
         let peer = incoming.peer().clone();
-        let begin = Instant::now();
         // What comes before a client is known is boxed: it would be a part of each connection as long as that lives.
-        let handshake = Box::pin(incoming.handshake());
-        let (stream, certificate) = match timeout(self.door.within, handshake).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => {
-                let count = self.lines().bad();
-                if let Some(count) = count {
-                    warn!(event = "handshake-failed", peer = %peer, error = %error, count, "handshake failed");
-                }
-                return;
-            }
-            Err(_) => return debug!(peer = %peer, "the handshake was not done in time"),
-        };
-        let left = self.door.within.saturating_sub(begin.elapsed());
-        let full = |door: &Door| {
-            let shared = &self.shared;
-            let here = door.most.is_some_and(|most| self.gate.guests() >= most);
-            here || shared.hub().connected() >= shared.max_connections.load(Ordering::Relaxed)
-        };
-        let welcome = connection::welcome(stream, &peer, certificate, &self.gate, &self.shared, left, full);
-        let welcomed = Box::pin(welcome).await;
-        let (client, seated, version) = match welcomed {
-            Ok(welcomed) => welcomed,
-            Err(Ended::Closed) => return debug!(peer = %peer, "a connection that said nothing"),
-            Err(ended) => {
-                let count = self.lines().bad();
-                if let Some(count) = count {
-                    warn!(event = "client-refused", peer = %peer, count, "client refused: {ended}");
-                }
-                return;
-            }
+        let Some((client, seated, version)) = Box::pin(self.welcome(*incoming, &peer)).await else {
+            return;
         };
         self.known.store(true, Ordering::Relaxed);
         let _ticket = self.gate.enter(seated.seat);
@@ -230,6 +203,46 @@ impl Guest {
                 if let Some(count) = count {
                     warn!(event = "client-sent-away", peer = %peer, client = %id, count, "client sent away: {ended}");
                 }
+            }
+        }
+    }
+
+    /// From the handshake to the CONNACK; who gets none has been told of in the log.
+    async fn welcome(&self, incoming: Incoming, peer: &Peer) -> Option<(Box<Client>, Seated, Version)> {
+        let begin = Instant::now();
+        let (stream, certificate) = match timeout(self.door.within, incoming.handshake()).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                let count = self.lines().bad();
+                if let Some(count) = count {
+                    warn!(event = "handshake-failed", peer = %peer, error = %error, count, "handshake failed");
+                }
+                return None;
+            }
+            Err(_) => {
+                debug!(peer = %peer, "the handshake was not done in time");
+                return None;
+            }
+        };
+        let left = self.door.within.saturating_sub(begin.elapsed());
+        let full = |door: &Door| {
+            let shared = &self.shared;
+            let here = door.most.is_some_and(|most| self.gate.guests() >= most);
+            here || shared.hub().connected() >= shared.max_connections.load(Ordering::Relaxed)
+        };
+        let welcome = connection::welcome(stream, peer, certificate, &self.gate, &self.shared, left, full);
+        match welcome.await {
+            Ok(welcomed) => Some(welcomed),
+            Err(Ended::Closed) => {
+                debug!(peer = %peer, "a connection that said nothing");
+                None
+            }
+            Err(ended) => {
+                let count = self.lines().bad();
+                if let Some(count) = count {
+                    warn!(event = "client-refused", peer = %peer, count, "client refused: {ended}");
+                }
+                None
             }
         }
     }

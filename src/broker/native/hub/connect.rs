@@ -7,6 +7,7 @@ use super::outlet::{End, Outlet};
 use super::session::{Connection, Endpoint, FOR_EVER, Session};
 use super::{Hub, Key, Seat, Timer, filter};
 use crate::broker::Qos;
+use bytes::Bytes;
 use bytestring::ByteString;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -52,6 +53,11 @@ enum How {
     TakenOver,
 }
 
+/// A copy of its own: what a CONNECT holds is a part of what was read from the socket, which would be kept as long.
+fn apart(text: &ByteString) -> ByteString {
+    ByteString::from(&**text)
+}
+
 const fn refuse<T>(code: u8, why: &'static str) -> Result<T, Refusal> {
     Err(Refusal { code, why })
 }
@@ -75,7 +81,7 @@ impl Hub {
         let client = if assigned {
             self.given_id(&connect)?
         } else {
-            connect.client.clone()
+            apart(&connect.client)
         };
         let will = match connect.will {
             Some(will) => Some(self.checked_will(will, mount.as_ref())?),
@@ -138,7 +144,7 @@ impl Hub {
         };
         let window = connect.receive_maximum.min(self.settings.window);
         let who = Arc::new(Who {
-            user,
+            user: user.as_ref().map(apart),
             client: client.clone(),
             listener,
         });
@@ -148,7 +154,7 @@ impl Hub {
         session.grants = grants;
         session.expiry = expiry;
         session.expiry_said = connect.expiry_said;
-        session.will = will;
+        session.will = will.map(Box::new);
         session.mount = mount;
         session.away_since = None;
         session.endpoint = Endpoint::Net(Connection {
@@ -240,6 +246,8 @@ impl Hub {
             }
             will.topic = format!("{mount}{}", will.topic).into();
         }
+        will.topic = apart(&will.topic);
+        will.payload = Bytes::copy_from_slice(&will.payload);
         Ok(will)
     }
 

@@ -190,7 +190,7 @@ impl Hub {
             return;
         }
         session.stored = true;
-        let will = session.will_due.zip(session.will.as_ref());
+        let will = session.will_due.zip(session.will.as_deref());
         journal.record(Change::Session {
             client: session.client.clone(),
             record: SessionRecord {

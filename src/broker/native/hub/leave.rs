@@ -15,7 +15,7 @@ const BREATH: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Leaving {
     key: Key,
-    subscriptions: IntoValues<ByteString, Subscription>,
+    subscriptions: IntoValues<ByteString, Box<Subscription>>,
 }
 
 impl Leaving {

@@ -9,6 +9,7 @@ use super::send::{Letter, Manner};
 use super::session::{Flight, Waiting};
 use super::{Hub, Key, Timer};
 use crate::broker::Qos;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// How many retained messages are looked at for one session before others have their turn: about a millisecond's worth.
@@ -108,7 +109,12 @@ impl Hub {
             Search::Found(kept) => (Some(kept.clone()), kept.message.topic.clone()),
             Search::Behind(topic) => (None, topic.clone()),
             Search::Nothing => {
-                self.sessions[key].cursors.pop_front();
+                let cursors = &mut self.sessions[key].cursors;
+                cursors.pop_front();
+                if cursors.is_empty() {
+                    // Most have none, ever again.
+                    *cursors = VecDeque::new();
+                }
                 return true;
             }
         };

@@ -82,7 +82,8 @@ impl Hub {
                 None => session.queue.push(waiting),
             }
         }
-        session.will = loaded.record.will.as_ref().map(|(_, will)| will.clone());
+        let will = loaded.record.will.as_ref();
+        session.will = will.map(|(_, will)| Box::new(will.clone()));
         let (expiry, client) = (session.expiry, session.client.clone());
         let key = self.sessions.insert(session);
         self.clients.insert(client, key);

@@ -27,7 +27,7 @@ pub(super) struct Session {
     /// How long it outlives its connection, in seconds.
     pub(super) expiry: u32,
     /// Its subscriptions, by their whole filters: with their groups, and below its mount point.
-    pub(super) subscriptions: HashMap<ByteString, Subscription>,
+    pub(super) subscriptions: HashMap<ByteString, Box<Subscription>>,
     /// Messages that have not been sent yet.
     pub(super) queue: Queue,
     /// Messages on their way, in the order in which they were sent.
@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) again: HashSet<NonZeroU16>,
     /// Retained messages that are still to be sent.
     pub(super) cursors: VecDeque<Cursor>,
-    pub(super) will: Option<Will>,
+    pub(super) will: Option<Box<Will>>,
     /// What the topics of its listener begin with inside.
     pub(super) mount: Option<ByteString>,
     /// Since when the client has been away.

@@ -111,7 +111,7 @@ impl Hub {
                 .cursors
                 .retain(|cursor| cursor.filter != subscription.filter);
         }
-        session.subscriptions.insert(whole, subscription);
+        session.subscriptions.insert(whole, Box::new(subscription));
         new
     }
 
