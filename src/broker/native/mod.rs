@@ -101,6 +101,8 @@ impl Shared {
 
     /// Waits until nobody has to wait any more.
     async fn open(&self) {
+        // A signal may have come before the client, and not been looked at yet: the runtime does when all had their turn.
+        tokio::task::yield_now().await;
         // The sender lives in `self`: it can't be gone.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
     }
