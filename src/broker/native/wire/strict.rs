@@ -8,6 +8,11 @@ use std::ops::Range;
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const SUBSCRIBE: u8 = 8;
+const UNSUBSCRIBE: u8 = 10;
+
+/// How many filters one packet may hold. In the longest packet there would be room for millions: hundreds of megabytes,
+/// and a second in which nobody else is served.
+pub(super) const MOST_FILTERS: usize = 10_000;
 
 /// The part of a packet that is still to be read.
 pub(super) struct Rest<'a>(pub(super) &'a [u8]);
@@ -62,6 +67,10 @@ impl<'a> Rest<'a> {
 pub(crate) const UNKNOWN_NEW: &str = "a version of the protocol that is newer than 5";
 
 const SHORT: Fault = Fault::malformed("the packet is shorter than what it holds");
+const MANY: Fault = Fault::new(
+    reason::QUOTA_EXCEEDED,
+    "more filters in one packet than are allowed",
+);
 const TRAILING: Fault = Fault::malformed("the packet is longer than what it holds");
 
 /// Looks at a whole packet: its first byte, and all behind the length. `version` is `None` before the CONNECT.
@@ -82,10 +91,7 @@ pub(super) fn check(version: Option<Version>, first: u8, body: &[u8]) -> Result<
         // a version's properties nothing may follow.
         4..=7 if !version.is_five() && body.len() != 2 => Err(TRAILING),
         4..=7 => trailing_properties(body, 3),
-        10 if version.is_five() => Rest(body.get(2..).ok_or(SHORT)?)
-            .properties()
-            .and_then(raw::check),
-        10 => Ok(()),
+        UNSUBSCRIBE => unsubscribe(version, body),
         12 if !body.is_empty() => Err(TRAILING),
         14 if !version.is_five() && !body.is_empty() => Err(TRAILING),
         12 => Ok(()),
@@ -189,7 +195,12 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
     if version.is_five() {
         raw::check(rest.properties()?)?;
     }
+    let mut count = 0;
     while !rest.0.is_empty() {
+        count += 1;
+        if count > MOST_FILTERS {
+            return Err(MANY);
+        }
         rest.string()?;
         let options = rest.byte()?;
         if options & 3 == 3 || !version.is_five() && options > 2 || options & 0x30 == 0x30 {
@@ -199,6 +210,20 @@ fn subscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn unsubscribe(version: Version, body: &[u8]) -> Result<(), Fault> {
+    let mut rest = Rest(body.get(2..).ok_or(SHORT)?);
+    if version.is_five() {
+        raw::check(rest.properties()?)?;
+    }
+    for _ in 0..MOST_FILTERS {
+        // What a filter is wants a look at each by itself.
+        if rest.binary().is_err() {
+            return Ok(());
+        }
+    }
+    if rest.0.is_empty() { Ok(()) } else { Err(MANY) }
 }
 
 /// Offset of the flags in a CONNECT of MQTT 5 or 3.1.1, behind the name and the level.

@@ -1,6 +1,7 @@
 //! Packets as a client reads them, in words; and what a decoder must refuse.
 
 use super::heard::heard;
+use super::strict::MOST_FILTERS;
 use super::{Ack, Connack, Decoder, Encoder, Packet, Version, reason, trial};
 use crate::broker::Qos;
 use bytes::BytesMut;
@@ -50,6 +51,28 @@ fn what_the_codec_lets_pass_is_refused() {
     ] {
         let mut bytes = BytesMut::from(first);
         assert!(Decoder::new(1024).next(&mut bytes).is_err(), "{first:02x?}");
+    }
+}
+
+#[test]
+fn a_packet_holds_no_more_filters_than_are_served_at_once() {
+    for (connect, properties) in [(CONNECT, &b""[..]), (CONNECT_5, b"\0")] {
+        for (first, filter) in [(0x82, &b"\0\x01a\0"[..]), (0xa2, b"\0\x01a")] {
+            for (count, code) in [
+                (MOST_FILTERS, None),
+                (MOST_FILTERS + 1, Some(reason::QUOTA_EXCEEDED)),
+            ] {
+                let body = [b"\0\x01", properties, &filter.repeat(count)].concat();
+                let length = body.len();
+                let mut bytes = BytesMut::from(&[first, length as u8 | 0x80, (length >> 7) as u8 | 0x80][..]);
+                bytes.extend_from_slice(&[(length >> 14) as u8]);
+                bytes.extend_from_slice(&body);
+                let mut decoder = Decoder::new(1 << 20);
+                decoder.next(&mut BytesMut::from(connect)).unwrap();
+                let refused = decoder.next(&mut bytes).map(|packet| assert!(packet.is_some()));
+                assert_eq!(refused.err().map(|fault| fault.code), code, "{first:#x} {count}");
+            }
+        }
     }
 }
 
