@@ -300,7 +300,9 @@ impl Encoder {
         // MQTT-3.3.2-6: less the time that it has waited here. What is too old was not delivered at all.
         let left = message.expires.filter(|_| five).map(|expires| {
             let left = expires.saturating_duration_since(now);
-            u32::try_from(left.as_secs() + u64::from(left.subsec_millis() >= 500)).unwrap_or(u32::MAX)
+            let seconds = left.as_secs() + u64::from(left.subsec_millis() >= 500);
+            // It is not too old yet, and there are clients that take 0 for malformed.
+            u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
         });
         let ids = if five { delivery.ids } else { &[] };
         let ids_length: usize = ids.iter().map(|id| 1 + variable_length(id.get())).sum();
