@@ -57,7 +57,7 @@ pub struct Message {
     pub beside: Option<Box<Beside>>,
 }
 
-/// What MQTT 5 says beside a message, as far as the gateway has use for it.
+/// What is said beside a message, mostly by MQTT 5, as far as the gateway has use for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Beside {
     /// Receiving: when it is too old to be of use.
@@ -66,6 +66,21 @@ pub struct Beside {
     pub response: Option<Topic>,
     /// What tells the publisher's requests apart.
     pub correlation: Option<Bytes>,
+    /// Receiving with quality of service 1: who has sent it, and under which id.
+    pub sent: Option<Sent>,
+}
+
+/// Who has sent a message of quality of service 1, and under which id: one that is sent again because no
+/// acknowledgement came has the same (MQTT 5 section 4.4). To the broker it is another message all the same (section
+/// 4.3.2); who receives it may know better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The client's id.
+    pub client: Bytes,
+    /// The packet's id.
+    pub id: u16,
+    /// Whether it says that it may have been sent before: DUP.
+    pub again: bool,
 }
 
 /// How surely a message is delivered (MQTT section 4.3).

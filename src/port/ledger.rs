@@ -1,16 +1,18 @@
 //! The life of commands as it is told: to a result topic, and to the response topic of a request of MQTT 5.
 
-use crate::broker::{Beside, Message, Qos};
+use crate::broker::{Beside, Message, Qos, Sent};
 use crate::field::timestamp;
 use crate::topic::Topic;
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// So many commands are remembered by their correlation data, to know one that comes twice.
+/// So many commands are remembered, to know one that comes twice.
 const REMEMBERED: usize = 256;
+/// So long one is remembered that its sender may send again because no acknowledgement came: ids are used again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The commands of a port that have not ended, and some that have.
 #[derive(Debug)]
@@ -21,6 +23,17 @@ pub(super) struct Ledger {
     next: u64,
     open: BTreeMap<u64, Account>,
     remembered: VecDeque<(Topic, Topic, Bytes)>,
+    acknowledged: VecDeque<Taken>,
+}
+
+/// A command of quality of service 1, as its sender has numbered it.
+#[derive(Debug)]
+struct Taken {
+    client: Bytes,
+    id: u16,
+    topic: Topic,
+    payload: Bytes,
+    at: SystemTime,
 }
 
 /// One command.
@@ -58,14 +71,21 @@ impl Ledger {
             next: 0,
             open: BTreeMap::new(),
             remembered: VecDeque::new(),
+            acknowledged: VecDeque::new(),
         }
     }
 
-    /// Whether a message is a request that has been taken already: by its response topic and correlation data.
-    pub(super) fn is_twice(&mut self, message: &Message) -> bool {
+    /// Whether a message has been taken already: by its response topic and correlation data, or because its sender
+    /// says that it sends it again.
+    pub(super) fn is_twice(&mut self, message: &Message, now: SystemTime) -> bool {
         let Some(beside) = &message.beside else {
             return false;
         };
+        if let Some(sent) = &beside.sent
+            && self.is_again(message, sent, now)
+        {
+            return true;
+        }
         let (Some(response), Some(correlation)) = (&beside.response, &beside.correlation) else {
             return false;
         };
@@ -77,6 +97,31 @@ impl Ledger {
             self.remembered.pop_front();
         }
         self.remembered.push_back(key);
+        false
+    }
+
+    /// Whether this was taken not long ago, from the same client, under the same id. If not, it is remembered in place
+    /// of what came under that id before.
+    fn is_again(&mut self, message: &Message, sent: &Sent, now: SystemTime) -> bool {
+        let same = |taken: &Taken| taken.client == sent.client && taken.id == sent.id;
+        if let Some(at) = self.acknowledged.iter().position(same) {
+            let known = &self.acknowledged[at];
+            let young = now.duration_since(known.at).is_ok_and(|age| age < AGAIN);
+            if sent.again && young && known.topic == message.topic && known.payload == message.payload {
+                return true;
+            }
+            self.acknowledged.remove(at);
+        }
+        if self.acknowledged.len() >= REMEMBERED {
+            self.acknowledged.pop_front();
+        }
+        self.acknowledged.push_back(Taken {
+            client: sent.client.clone(),
+            id: sent.id,
+            topic: message.topic.clone(),
+            payload: Bytes::copy_from_slice(&message.payload),
+            at: now,
+        });
         false
     }
 
@@ -242,9 +287,46 @@ mod tests {
     #[test]
     fn a_request_that_comes_twice_is_known_by_its_correlation_data() {
         let mut ledger = Ledger::new("bus".into(), SystemTime::UNIX_EPOCH);
-        assert!(!ledger.is_twice(&request(Some(b"a"))));
-        assert!(ledger.is_twice(&request(Some(b"a"))));
-        assert!(!ledger.is_twice(&request(Some(b"b"))));
-        assert!(!ledger.is_twice(&request(None)) && !ledger.is_twice(&request(None)));
+        let mut twice = |request: &Message| ledger.is_twice(request, SystemTime::UNIX_EPOCH);
+        assert!(!twice(&request(Some(b"a"))));
+        assert!(twice(&request(Some(b"a"))));
+        assert!(!twice(&request(Some(b"b"))));
+        assert!(!twice(&request(None)) && !twice(&request(None)));
+    }
+
+    #[test]
+    fn what_its_sender_sends_again_is_known_by_its_id() {
+        let mut ledger = Ledger::new("bus".into(), SystemTime::UNIX_EPOCH);
+        let mut twice = |client: &'static str, id, again, payload: &'static str, second| {
+            let sent = Some(Sent {
+                client: client.into(),
+                id,
+                again,
+            });
+            let message = Message {
+                payload: payload.into(),
+                beside: Some(Box::new(Beside {
+                    sent,
+                    ..Beside::default()
+                })),
+                ..request(None)
+            };
+            ledger.is_twice(&message, SystemTime::UNIX_EPOCH + Duration::from_secs(second))
+        };
+        assert!(
+            !twice("a", 1, true, "on", 0),
+            "the first has been lost on its way"
+        );
+        assert!(twice("a", 1, true, "on", 1));
+        assert!(twice("a", 1, true, "on", 2), "as often as it likes");
+        assert!(!twice("b", 1, true, "on", 3), "of another client");
+        assert!(!twice("a", 2, true, "on", 4), "another one that says the same");
+        assert!(!twice("a", 1, false, "on", 5), "the id is used again");
+        assert!(
+            !twice("a", 1, true, "off", 6),
+            "and again, and the first has been lost"
+        );
+        assert!(twice("a", 1, true, "off", 7));
+        assert!(!twice("a", 1, true, "off", 80), "nobody waits so long");
     }
 }

@@ -235,7 +235,7 @@ impl Port {
     fn command(&mut self, message: &Message) {
         self.counters.commands += 1;
         self.changed();
-        if self.ledger.is_twice(message) {
+        if self.ledger.is_twice(message, SystemTime::now()) {
             *self.counters.dropped.entry("twice").or_default() += 1;
             debug!(port = %self.name, topic = %message.topic, "a command came twice, and is done once");
             return;

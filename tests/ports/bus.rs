@@ -1,6 +1,6 @@
 //! Devices that speak only when asked, on one line.
 
-use crate::support::{Daemon, Device, Setup, checked};
+use crate::support::{Daemon, Device, Engine, Setup, checked};
 use serde_json::Value;
 
 /// Its replies say whose they are and not what they answer.
@@ -256,6 +256,36 @@ fn the_life_of_a_command_is_told() {
     let (states, told) = life(b"8");
     assert_eq!(states.last().unwrap(), "unverified", "{told}");
     assert_eq!(told["reason"], "`level` is 7, not 8");
+}
+
+/// A publisher that did not hear that it was heard sends it again: the device is told once.
+#[test]
+fn a_command_that_its_publisher_sends_again_is_done_once() {
+    let device = Device::new();
+    let daemon = two_meters(&device);
+    if Engine::tested() == Engine::Rumqttd {
+        // Its links don't tell who has sent a message.
+        return;
+    }
+    daemon.wait_ports(&["bus"], "open");
+    let mut client = daemon.client("reader");
+    client.subscribe("home/+/level/set/result", 0);
+    let (topic, mut levels) = ("home/meter-2/level/set", Vec::new());
+    client.publish(topic, b"300", 1, false);
+    client.publish_again(topic, b"300");
+    client.publish(topic, b"300", 1, false);
+    client.publish(topic, b"301", 1, false);
+    let mut ends = 0;
+    while ends < 3 {
+        let request = answer(&device);
+        if request[1] == 6 {
+            levels.push(u16::from_be_bytes([request[2], request[3]]));
+        }
+        while let Some(message) = client.next_within(std::time::Duration::from_millis(20)) {
+            ends += usize::from(message.text().contains("\"final\":true"));
+        }
+    }
+    assert_eq!(levels, [300, 300, 301]);
 }
 
 /// The object itself may say that its values are not known, for those who look at nothing else.

@@ -110,6 +110,17 @@ impl Client {
         }
     }
 
+    /// Publishes the last message of quality of service 1 once more, as one whose acknowledgement has not come.
+    #[track_caller]
+    pub(crate) fn publish_again(&mut self, topic: &str, payload: &[u8]) {
+        let mut body = Vec::new();
+        text(&mut body, topic);
+        body.extend(self.id.to_be_bytes());
+        body.extend_from_slice(payload);
+        self.packet(0x3a, &body);
+        self.ack(0x40);
+    }
+
     /// Waits for the next message.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Message {

@@ -1,7 +1,7 @@
 //! What the gateway's own links see of a message's properties, and what they say by them (MQTT 5 section 3.3.2.3).
 
 use super::message::Message;
-use crate::broker::Beside;
+use crate::broker::{Beside, Sent};
 use crate::topic::Topic;
 use bytes::Bytes;
 
@@ -9,9 +9,10 @@ const RESPONSE_TOPIC: u8 = 0x08;
 const CORRELATION_DATA: u8 = 0x09;
 
 /// What is said beside a message; `None` where that is nothing.
-pub(super) fn of(message: &Message) -> Option<Box<Beside>> {
+pub(super) fn of(message: &Message, sent: Option<&Sent>) -> Option<Box<Beside>> {
     let mut beside = Beside {
         expires: message.expires,
+        sent: sent.cloned(),
         ..Beside::default()
     };
     let all = message.properties.as_ref();
@@ -73,23 +74,27 @@ mod tests {
         }
     }
 
+    fn read(message: &Message) -> Option<Box<Beside>> {
+        of(message, None)
+    }
+
     #[test]
     fn response_topic_and_correlation_data_are_found_among_others() {
-        let found = of(&message(
+        let found = read(&message(
             b"\x01\x01\x26\x00\x01k\x00\x01v\x09\x00\x02ab\x08\x00\x03a/b\x03\x00\x01t",
         ))
         .unwrap();
         assert_eq!(found.response, Topic::parse("a/b").ok());
         assert_eq!(found.correlation.as_deref(), Some(&b"ab"[..]));
-        assert_eq!(of(&Message::empty()), None);
+        assert_eq!(read(&Message::empty()), None);
         let again = written(&found).unwrap();
-        assert_eq!(of(&message(&again)).unwrap().correlation, found.correlation);
+        assert_eq!(read(&message(&again)).unwrap().correlation, found.correlation);
     }
 
     proptest! {
         #[test]
         fn no_bytes_are_too_strange(properties in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = of(&message(&properties));
+            let _ = read(&message(&properties));
         }
     }
 }

@@ -54,7 +54,7 @@ impl Hub {
                     payload: message.payload.clone(),
                     qos,
                     retain: false,
-                    beside: super::super::beside::of(message),
+                    beside: super::super::beside::of(message, publication.sent.as_ref()),
                 });
             }
             return None;

@@ -6,7 +6,7 @@ use super::super::wire::{Ack, Fault, Publish, reason};
 use super::session::{Endpoint, Session, Share};
 use super::tree::{Found, Group};
 use super::{Flow, Holder, Hub, Key, Timer, filter};
-use crate::broker::Qos;
+use crate::broker::{Qos, Sent};
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::num::NonZeroU32;
@@ -45,6 +45,8 @@ pub(super) struct Hit {
 /// A message, and its copy for those who must wait for it.
 pub(super) struct Publication {
     pub(super) message: Message,
+    /// How its sender has numbered it.
+    pub(super) sent: Option<Sent>,
     shared: Option<Arc<Message>>,
 }
 
@@ -52,6 +54,7 @@ impl Publication {
     pub(super) fn new(message: Message) -> Publication {
         Publication {
             message,
+            sent: None,
             shared: None,
         }
     }
@@ -129,7 +132,12 @@ impl Hub {
                 (reason::SUCCESS, Routed::default())
             }
             (None, ..) => {
-                let routed = self.publish(message, Some(key), now);
+                let sent = publish.id.map(|id| Sent {
+                    client: self.sessions[key].client.clone().into_bytes(),
+                    id: id.get(),
+                    again: publish.dup,
+                });
+                let routed = self.publish_of(message, sent, Some(key), now);
                 let nobody = !routed.matched;
                 let code = if nobody {
                     reason::NO_MATCHING_SUBSCRIBERS
@@ -208,7 +216,18 @@ impl Hub {
 
     /// Gives a message to all that are subscribed to its topic, and keeps it if it is to be retained.
     pub(crate) fn publish(&mut self, message: Message, from: Option<Key>, now: Instant) -> Routed {
+        self.publish_of(message, None, from, now)
+    }
+
+    fn publish_of(
+        &mut self,
+        message: Message,
+        sent: Option<Sent>,
+        from: Option<Key>,
+        now: Instant,
+    ) -> Routed {
         let mut publication = Publication::new(message);
+        publication.sent = sent;
         if publication.message.retain && self.settings.retain {
             self.retain(&mut publication, from, now);
         }
