@@ -291,6 +291,7 @@ fn names<'a>(command: &'a Command, commands: &'a [&'a str], polls: &'a [&'a str]
         command
             .verify
             .as_deref()
+            .filter(|name| !name.is_empty())
             .map(|name| ("verify", "poll", name, polls)),
     ];
     named.into_iter().flatten().collect()

@@ -238,7 +238,11 @@ fn order(
             }
         }
     };
-    let verify = entry.verify.as_deref().and_then(|name| device.poll(name));
+    let own = entry
+        .command
+        .as_ref()
+        .and_then(|name| device.profile.command(name)?.verify());
+    let verify = entry.verify.as_deref().or(own).and_then(|name| device.poll(name));
     Ok(Order {
         ticket: 0,
         entry: number,

@@ -206,7 +206,8 @@ pub struct Command {
     #[serde(default)]
     pub poll: Option<String>,
     /// The poll that reads back what a command has set: it ends as `verified` when the fields that are named like the
-    /// command's parameters have the same values then, or else as `unverified`. None by default.
+    /// command's parameters have the same values then, or else as `unverified`. Default: as the profile's command says;
+    /// `""` reads nothing back.
     #[serde(default)]
     pub verify: Option<String>,
     /// How often a command without an answer is sent again, where the device speaks only when asked. Default 0: a

@@ -25,6 +25,8 @@ pub struct Command {
     reply: Vec<String>,
     /// Whether the device never answers it.
     silent: bool,
+    /// The poll that reads it back.
+    verify: Option<String>,
 }
 
 /// The parameter that a port fills with its device's address.
@@ -99,6 +101,11 @@ impl Command {
     /// Whether the device never answers it.
     pub fn is_silent(&self) -> bool {
         self.silent
+    }
+
+    /// The poll that reads back what it has set.
+    pub fn verify(&self) -> Option<&str> {
+        self.verify.as_deref()
     }
 
     /// The bytes for the line, framed and with their check, for a payload such as `{"fan": 3}`; where there is
@@ -277,6 +284,14 @@ pub(super) fn compile(config: &Config, common: &Common, mistakes: &mut Vec<Mista
                 what: format!("there is a command `{}` already", command.name),
             });
         }
+        if let Some(name) = &command.verify
+            && !config.poll.iter().any(|poll| poll.name == *name)
+        {
+            mistakes.push(Mistake {
+                path: format!("{path}.verify"),
+                what: format!("there is no poll `{name}`"),
+            });
+        }
         commands.extend(compile_one(command, &path, common, mistakes));
     }
     commands
@@ -345,6 +360,7 @@ pub(super) fn compile_one(
         },
         reply: command.reply.clone(),
         silent: command.silent,
+        verify: command.verify.clone(),
     })
 }
 

@@ -246,6 +246,9 @@ pub struct Command {
     pub reply: Vec<String>,
     /// Whether the device never answers it. Default false.
     pub silent: bool,
+    /// The poll that reads back what it has set, where a port's entry does not say another: the command ends as
+    /// `verified` when the fields that are named like its parameters have the same values then. Default: none.
+    pub verify: Option<String>,
 }
 
 /// A frame and what it must give.

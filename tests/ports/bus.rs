@@ -31,6 +31,7 @@ const METER: &str = r#"
     when = { length = 4, request = { bytes = { at = 1, is = [6] } } }
     [[command]]
     name = "level"
+    verify = "level"
     fields = [{ name = "address", type = "u8" }, { type = "u8", is = 6 }, { name = "level", type = "u16" }]
     [[command]]
     name = "read"
@@ -78,7 +79,11 @@ fn two_meters(device: &Device) -> Daemon {
         [[port.command]]
         topic = "home/{{{{ device }}}}/level/set"
         command = "level"
-        verify = "level"
+        result = true
+        [[port.command]]
+        topic = "home/{{{{ device }}}}/level/blind"
+        command = "level"
+        verify = ""
         result = true
         [[port.command]]
         topic = "home/{{{{ device }}}}/level/read"
@@ -234,9 +239,9 @@ fn the_life_of_a_command_is_told() {
     for _ in 0..4 {
         answer(&device);
     }
-    client.subscribe("home/+/level/set/result", 0);
-    let mut life = |value: &[u8]| {
-        client.publish("home/meter-2/level/set", value, 1, false);
+    client.subscribe("home/+/level/+/result", 0);
+    let mut life = |how: &str, value: &[u8]| {
+        client.publish(&format!("home/meter-2/level/{how}"), value, 1, false);
         let mut states = Vec::new();
         loop {
             answer(&device);
@@ -250,12 +255,19 @@ fn the_life_of_a_command_is_told() {
             }
         }
     };
-    let (states, told) = life(b"7");
+    // What reads it back stands in the profile.
+    let (states, told) = life("set", b"7");
     assert_eq!(states, ["queued", "sent", "answered", "verified"]);
     assert_eq!(told["values"]["level"], 7);
-    let (states, told) = life(b"8");
+    let (states, told) = life("set", b"8");
     assert_eq!(states.last().unwrap(), "unverified", "{told}");
     assert_eq!(told["reason"], "`level` is 7, not 8");
+    let (states, _) = life("blind", b"8");
+    assert_eq!(
+        states,
+        ["queued", "sent", "answered"],
+        "nothing is read back where that is not wanted"
+    );
 }
 
 /// A publisher that did not hear that it was heard sends it again: the device is told once.

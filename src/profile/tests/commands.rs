@@ -205,3 +205,19 @@ fn commands_give_the_requests_that_devices_know() {
         );
     }
 }
+
+#[test]
+fn what_reads_a_command_back_must_be_a_poll() {
+    let profile = |verify: &str| {
+        let text = format!(
+            "frame = 'raw'\n[[kind]]\nname = 'a'\nfields = [{{ name = 'a', type = 'u8' }}]\n\
+             [[command]]\nname = 'set'\nbytes = [1]\nverify = '{verify}'\n\
+             [[poll]]\nname = 'get'\nbytes = [2]\n"
+        );
+        device::parse(&text, "test")
+    };
+    let read = profile("get").unwrap();
+    assert_eq!(read.profile.command("set").unwrap().verify(), Some("get"));
+    let faults = profile("got").unwrap_err().render(false);
+    assert!(faults.contains("there is no poll `got`"), "{faults}");
+}
