@@ -92,6 +92,8 @@ pub(crate) struct Step {
     pub(crate) timeout: Duration,
     pub(crate) repeat: u16,
     pub(crate) pause: Pause,
+    /// Whether other devices may be asked during the pause.
+    pub(crate) shared: bool,
     pub(crate) baud: Option<u32>,
 }
 
@@ -245,6 +247,7 @@ impl Maker<'_> {
                 timeout,
                 repeat: 0,
                 pause: Pause::None,
+                shared: false,
                 baud: None,
             }]
             .into()
@@ -291,6 +294,7 @@ impl Maker<'_> {
                         until: said.until.as_slice().into(),
                     },
                 },
+                shared: step.shared,
                 baud: step.baud.map(|baud| baud.get()),
             }
         });

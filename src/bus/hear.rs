@@ -12,13 +12,15 @@ use std::time::Instant;
 impl Bus {
     /// A good frame came.
     pub(super) fn frame(&mut self, number: usize, branch: usize, data: Vec<u8>, now: Instant) {
-        let (number, as_) = match self.doing {
+        let doing = self.doing;
+        let (number, as_) = match doing {
             _ if self.pairs.is_some() => self.overheard(branch, &data, now),
             Doing::Awaiting { .. } => (number, self.reply(number, branch, &data, now)),
             Doing::Pausing { .. } if self.wakes(number, branch, &data) => {
                 self.go_on(now);
                 (number, Heard::Answer)
             }
+            _ if self.wakes_parked(number, branch, &data, now) => (number, Heard::Answer),
             _ => (number, self.stray(number, branch, &data)),
         };
         match as_ {
@@ -134,10 +136,8 @@ impl Bus {
             _ => now,
         };
         job.pause = Pause::None;
-        self.doing = Doing::Pausing { until };
-        if until <= now {
-            self.go_on(now);
-        }
+        let shared = job.step().is_some_and(|step| step.shared);
+        self.pause(until, shared, now);
     }
 
     /// Values of an answer are given on, but for those of a session's steps. What a refusal says is nothing that the
@@ -156,9 +156,24 @@ impl Bus {
         });
     }
 
+    /// Whether this frame ends the pause of a dialogue that has let others have the line.
+    fn wakes_parked(&mut self, number: usize, branch: usize, data: &[u8], now: Instant) -> bool {
+        let at = self.parked.iter().position(|(job, _)| job.device == number);
+        let woken = at.filter(|at| self.ends(&self.parked[*at].0.pause, number, branch, data));
+        if let Some(at) = woken {
+            self.parked[at].1 = now;
+        }
+        woken.is_some()
+    }
+
     /// Whether this frame ends the pause.
     fn wakes(&self, number: usize, branch: usize, data: &[u8]) -> bool {
-        let Some(Pause::Said { until, .. }) = self.job.as_ref().map(|job| &job.pause) else {
+        let pause = self.job.as_ref().map(|job| &job.pause);
+        pause.is_some_and(|pause| self.ends(pause, number, branch, data))
+    }
+
+    fn ends(&self, pause: &Pause, number: usize, branch: usize, data: &[u8]) -> bool {
+        let Pause::Said { until, .. } = pause else {
             return false;
         };
         let outcome = self.units[number].reader.profile().read(branch, data, None);

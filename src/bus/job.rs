@@ -117,6 +117,7 @@ impl Job {
                         timeout: timeout.unwrap_or(device.rules.timeout),
                         repeat: 0,
                         pause: Pause::None,
+                        shared: false,
                         baud: None,
                     };
                     ([step].into(), order.retries)

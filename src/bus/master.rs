@@ -1,9 +1,9 @@
 //! The master of the line: one transaction after the other, each with its silence, its echo, its reply, its end.
 
-use super::device::{Device, Pause, Reply};
+use super::device::Device;
 use super::echo::{Echo, Left};
 use super::health::Health;
-use super::job::{Job, Phase};
+use super::job::Job;
 use super::order::{Order, Orders, Out, Policy};
 use super::plan::Meter;
 use super::schedule::Schedule;
@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A line that is never silent is waited for so long; then the request goes out all the same.
-const BABBLE: Duration = Duration::from_secs(1);
+pub(super) const BABBLE: Duration = Duration::from_secs(1);
 /// The pause within a reply that is not its end yet, at least: adapters deliver in pieces.
-const GAP: Duration = Duration::from_millis(20);
+pub(super) const GAP: Duration = Duration::from_millis(20);
 /// A pause that a reply tells is no longer than that.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// What has happened is taken after each call; what nobody takes is bounded all the same.
@@ -117,9 +117,9 @@ pub(super) struct Before {
 /// The master of one line.
 pub(crate) struct Bus {
     pub(super) units: Vec<Unit>,
-    base_baud: u32,
-    baud: u32,
-    base_char: Duration,
+    pub(super) base_baud: u32,
+    pub(super) baud: u32,
+    pub(super) base_char: Duration,
     pub(super) want_baud: Option<u32>,
     pub(super) schedule: Schedule,
     pub(super) orders: Orders,
@@ -133,7 +133,13 @@ pub(crate) struct Bus {
     pub(super) doing: Doing,
     /// When the last byte was on the line.
     pub(super) last: Instant,
-    last_device: Option<usize>,
+    pub(super) last_device: Option<usize>,
+    /// Dialogues in a pause during which others may be asked, and when it is over. One for each device at most.
+    pub(super) parked: Vec<(Job, Instant)>,
+    /// How late the adapter hands on what it has.
+    pub(super) latency: Duration,
+    /// Whether the last that was on the line is known to have been whole: nothing of it can be on its way.
+    pub(super) whole: bool,
     /// The line is left alone until then.
     pub(super) quiet: Option<Instant>,
     pub(super) request: Arc<[u8]>,
@@ -144,7 +150,7 @@ pub(crate) struct Bus {
     /// Who asks and who answers, where this only listens.
     pub(super) pairs: Option<Pairs>,
     /// When the request that is at work began.
-    began: Option<Instant>,
+    pub(super) began: Option<Instant>,
 }
 
 impl Bus {
@@ -194,6 +200,9 @@ impl Bus {
             doing: Doing::Nothing,
             last: now,
             last_device: None,
+            parked: Vec::new(),
+            latency: Duration::ZERO,
+            whole: true,
             quiet: None,
             request: [].into(),
             before: None,
@@ -203,6 +212,11 @@ impl Bus {
             pairs: None,
             began: None,
         }
+    }
+
+    /// So late the adapter hands on what it has: a line may not be as silent as it seems, and a reply comes later.
+    pub(crate) fn delayed_by(&mut self, latency: Duration) {
+        self.latency = latency;
     }
 
     /// The port was opened: everything is asked for anew.
@@ -229,8 +243,9 @@ impl Bus {
 
     /// The port is gone.
     pub(crate) fn closed(&mut self, now: Instant) {
-        let jobs = [self.job.take(), self.aside.take()];
-        for job in jobs.into_iter().flatten() {
+        let parked = std::mem::take(&mut self.parked).into_iter().map(|(job, _)| job);
+        let jobs = [self.job.take(), self.aside.take()].into_iter().flatten();
+        for job in jobs.chain(parked).collect::<Vec<_>>() {
             self.cut_off(job);
         }
         self.follow.clear();
@@ -375,6 +390,7 @@ impl Bus {
     /// Bytes came from the line.
     pub(crate) fn received(&mut self, bytes: &[u8], now: Instant) {
         self.last = self.last.max(now);
+        self.whole = false;
         let bytes = match self.doing {
             Doing::Writing { .. } | Doing::Awaiting { .. } => match self.echo.take(bytes, now) {
                 Left::Bytes(bytes) => bytes,
@@ -443,7 +459,7 @@ impl Bus {
     }
 
     /// Takes the frames out of the decoder of the device that is listened to.
-    fn hear(&mut self, number: usize, now: Instant) {
+    pub(super) fn hear(&mut self, number: usize, now: Instant) {
         loop {
             let unit = &mut self.units[number];
             let guard = unit.reader.profile().guard().clone();
@@ -482,183 +498,6 @@ impl Bus {
     pub(super) fn tell(&mut self, happened: Happened) {
         if self.happened.len() < HAPPENED || matches!(happened, Happened::Command { .. }) {
             self.happened.push_back(happened);
-        }
-    }
-
-    /// How long so many characters are on the line at its present speed.
-    pub(super) fn characters(&self, count: usize) -> Duration {
-        let time = self
-            .base_char
-            .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        if self.baud == self.base_baud {
-            return time;
-        }
-        time.mul_f64(f64::from(self.base_baud) / f64::from(self.baud.max(1)))
-    }
-
-    /// Back to the speed that the port was opened with.
-    pub(super) fn base_speed(&mut self) {
-        if self.baud != self.base_baud || self.want_baud.is_some() {
-            self.want_baud = (self.baud != self.base_baud).then_some(self.base_baud);
-        }
-    }
-
-    /// When the job that waits for silence has its turn.
-    fn turn(&self, since: Instant) -> Instant {
-        let Some(job) = &self.job else { return self.last };
-        let unit = &self.units[job.device];
-        let rules = &unit.device.rules;
-        let silence = match self.last_device {
-            Some(last) if last != job.device => rules.between,
-            _ => rules.silence,
-        };
-        let silent = (self.last + silence).min(since + BABBLE.max(silence));
-        let settled = unit.settle.unwrap_or(silent);
-        let quiet = self.quiet.unwrap_or(silent);
-        silent.max(settled).max(quiet)
-    }
-
-    fn start_writing(&mut self, now: Instant) {
-        let Some(job) = &mut self.job else { return };
-        let Some(step) = job.steps.get(job.at) else { return };
-        self.request = step.send.clone();
-        job.wrong = None;
-        let number = job.device;
-        // Whatever is on the line until now can't be the answer.
-        let unit = &mut self.units[number];
-        unit.settle = None;
-        let mut noise = unit.decoder.reset();
-        if let Some(last) = self.last_device.filter(|last| *last != number) {
-            noise += self.units[last].decoder.reset();
-        }
-        self.counts.noise += noise as u64;
-        self.last_device = Some(number);
-        self.quiet = None;
-        self.echo.sends(&self.request);
-        self.began = Some(now);
-        self.doing = Doing::Writing { at: 0, since: now };
-    }
-
-    /// The request is on the wire.
-    fn sent(&mut self, wire: Instant, now: Instant) {
-        let Some(job) = &mut self.job else { return };
-        job.sent += 1;
-        job.wire = Some(wire);
-        let (device, bytes) = (job.device, self.request.clone());
-        let ticket = match (&job.aim, job.phase) {
-            (super::job::Aim::Command(order), Phase::Main) => Some((order.ticket, job.sent)),
-            _ => None,
-        };
-        let step = job.step().cloned();
-        if !bytes.is_empty() {
-            self.counts.requests += 1;
-            self.tell(Happened::Sent { device, bytes });
-        }
-        if let Some((ticket, sent)) = ticket {
-            let life = Life::Sent(sent);
-            self.tell(Happened::Command { ticket, life });
-        }
-        let Some(step) = step else { return };
-        if step.reply == Reply::None {
-            self.over(None, wire, now);
-        } else {
-            let deadline = wire + step.timeout;
-            self.doing = Doing::Awaiting { wire, deadline };
-        }
-    }
-
-    /// The reply's time is over: unless it is just coming.
-    fn overdue(&mut self, wire: Instant, now: Instant) {
-        let Some(job) = &self.job else { return };
-        let (number, timeout) = (job.device, job.step().map_or(GAP, |step| step.timeout));
-        // What was held back because it looked like an echo may be the reply.
-        if let Some((held, whole)) = self.echo.doubtful() {
-            let length = self.characters(held.len());
-            // An echo is there when the request has left; a reply only after it has taken its time, too.
-            if whole.is_none_or(|whole| whole >= wire + length.mul_f64(0.9)) {
-                let held = held.to_vec();
-                self.echo.was_reply();
-                let unit = &mut self.units[number];
-                unit.decoder.extend(&held, now);
-                let silence = unit.decoder.deadline().unwrap_or(now);
-                self.doing = Doing::Awaiting {
-                    wire,
-                    deadline: silence.max(now),
-                };
-                self.hear(number, now);
-                if let Doing::Awaiting { deadline, .. } = self.doing
-                    && deadline <= now
-                {
-                    self.timed_out(now);
-                }
-                return;
-            }
-            if let Some(job) = &mut self.job {
-                job.wrong.get_or_insert(Fault::Doubtful);
-            }
-        }
-        let coming = self.units[number].decoder.deadline().is_some() || self.echo.is_cut();
-        let gap = self.characters(4).max(GAP);
-        let more = self.last + gap;
-        let least = wire + timeout;
-        if coming && self.last > wire && more > now && now < least + timeout.max(self.characters(1024)) {
-            let deadline = more;
-            self.doing = Doing::Awaiting { wire, deadline };
-            return;
-        }
-        self.timed_out(now);
-    }
-
-    /// The transaction has taken the line's time until now.
-    pub(super) fn account(&mut self, until: Instant) {
-        let Some(job) = &self.job else { return };
-        let silence = self.units[job.device].device.rules.silence;
-        if let Some(began) = self.began.take() {
-            self.meter.add(until.saturating_duration_since(began) + silence);
-        }
-    }
-
-    /// A step is over: its pause and the change of speed that it brings.
-    pub(super) fn over(
-        &mut self,
-        record: Option<&crate::field::record::Record>,
-        wire: Instant,
-        now: Instant,
-    ) {
-        self.account(self.last);
-        let Some(job) = &mut self.job else { return };
-        let Some(step) = job.steps.get(job.at) else { return };
-        let pause = match &step.pause {
-            Pause::None => Duration::ZERO,
-            Pause::For(pause) => *pause,
-            Pause::Said { field, .. } => {
-                let said = record.and_then(|record| record.find(field)?.value.number());
-                let seconds = said.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-                Duration::try_from_secs_f64(seconds.unwrap_or(0.0))
-                    .unwrap_or(PAUSE_MAX)
-                    .min(PAUSE_MAX)
-            }
-        };
-        job.pause = step.pause.clone();
-        let mut until = now + pause;
-        if step.reply == Reply::None && step.speaks() {
-            let rules = &self.units[job.device].device.rules;
-            until = wire
-                + pause
-                + if rules.broadcast {
-                    rules.turnaround
-                } else {
-                    Duration::ZERO
-                };
-        }
-        if let Some(baud) = step.baud {
-            self.want_baud = Some(baud);
-        }
-        job.at += 1;
-        job.repeats = 0;
-        self.doing = Doing::Pausing { until };
-        if until <= now {
-            self.go_on(now);
         }
     }
 }

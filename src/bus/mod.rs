@@ -3,7 +3,7 @@
 //! [`Bus`] is the master of such a line, as a state machine without I/O: bytes and the time come in, bytes to be
 //! written and what has happened come out. `plan` computes what the polls need of the line's time, `schedule` says
 //! who is next, `echo` takes off what comes back of what was sent, `health` knows which devices answer, and
-//! `master` runs one transaction after the other.
+//! `master` runs one transaction (`transact`) after the other.
 
 mod device;
 mod echo;
@@ -17,6 +17,7 @@ mod plan;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod transact;
 mod turns;
 
 pub(crate) use device::{Device, Own, Reply, silence};

@@ -7,16 +7,41 @@ use super::{Fault, Happened, Life};
 use crate::field::record::{Record, Value};
 use std::time::{Duration, Instant};
 
+/// Who has the line.
+enum Turn {
+    /// A dialogue that begins.
+    Begins(Job),
+    /// One whose pause is over.
+    GoesOn(Job),
+}
+
 impl Bus {
     /// Takes the next job, if there is one.
     pub(super) fn begin(&mut self, now: Instant) {
-        let Some(job) = self.choose(now) else { return };
-        self.start(job, now);
+        match self.choose(now) {
+            Some(Turn::Begins(job)) => self.start(job, now),
+            Some(Turn::GoesOn(job)) => {
+                self.job = Some(job);
+                self.enter(now);
+            }
+            None => {}
+        }
     }
 
-    fn choose(&mut self, now: Instant) -> Option<Job> {
+    /// When the pause of a device's dialogue is over, if it is in one that others may use.
+    fn parked_until(&self, device: usize) -> Option<Instant> {
+        let own = self.parked.iter().find(|(job, _)| job.device == device);
+        own.map(|(_, until)| *until)
+    }
+
+    fn choose(&mut self, now: Instant) -> Option<Turn> {
         let settled = |settle: Option<Instant>| settle.is_none_or(|settle| settle <= now);
-        let ready: Vec<bool> = self.units.iter().map(|unit| settled(unit.settle)).collect();
+        let ready: Vec<bool> = self
+            .units
+            .iter()
+            .enumerate()
+            .map(|(device, unit)| settled(unit.settle) && self.parked_until(device).is_none())
+            .collect();
         let polled: Vec<bool> = self
             .units
             .iter()
@@ -24,18 +49,23 @@ impl Bus {
             .map(|(unit, ready)| *ready && unit.health.may_be_polled(now))
             .collect();
         let due = self.schedule.due(now, |device| polled[device]);
-        let poll_waits = due.is_some() || self.aside.is_some() || !self.follow.is_empty();
+        let over = self.parked.iter().position(|(_, until)| *until <= now);
+        let poll_waits = due.is_some() || over.is_some() || self.aside.is_some() || !self.follow.is_empty();
         let command = self.orders.ready(|device| ready[device]);
         if command && (self.schedule.command_first() || !poll_waits) {
             self.schedule.commanded();
-            return self.orders.pop(|device| ready[device]).map(Job::command);
+            let order = self.orders.pop(|device| ready[device]);
+            return order.map(Job::command).map(Turn::Begins);
         }
         self.schedule.turn();
+        if let Some(over) = over {
+            return Some(Turn::GoesOn(self.parked.swap_remove(over).0));
+        }
         if self.aside.as_ref().is_some_and(|job| ready[job.device]) {
-            return self.aside.take();
+            return self.aside.take().map(Turn::Begins);
         }
         if self.follow.front().is_some_and(|job| ready[job.device]) {
-            return self.follow.pop_front();
+            return self.follow.pop_front().map(Turn::Begins);
         }
         let slot = due?;
         let (device, poll) = self.schedule.at(slot).map(|slot| (slot.device, slot.poll))?;
@@ -44,7 +74,7 @@ impl Bus {
             self.schedule.hurry(device, now);
         }
         self.schedule.asked(slot, now);
-        self.of_poll(device, poll)
+        self.of_poll(device, poll).map(Turn::Begins)
     }
 
     /// The job of a poll; where the device has refused it as a whole, that of its first part.
@@ -66,18 +96,26 @@ impl Bus {
         let free = |device: usize| {
             let settle = unit(device).settle.filter(|settle| *settle > now);
             let again = unit(device).health.again().filter(|again| *again > now);
-            settle.into_iter().chain(again).max()
+            let parked = self.parked_until(device);
+            settle.into_iter().chain(again).chain(parked).max()
         };
         let polls = self.schedule.next(|device| free(device).is_none());
         let has_polls = |device: &usize| !unit(*device).device.polls.is_empty();
         let later = (0..self.units.len()).filter(has_polls).filter_map(free);
-        let commands = self
-            .orders
-            .devices()
-            .map(|device| unit(device).settle.filter(|settle| *settle > now).unwrap_or(now));
+        let commands = self.orders.devices().map(|device| {
+            let settle = unit(device).settle.filter(|settle| *settle > now);
+            settle.max(self.parked_until(device)).unwrap_or(now)
+        });
+        let parked = self.parked.iter().map(|(_, until)| *until);
         let jobs = self.aside.iter().chain(&self.follow);
         let jobs = jobs.map(|job| unit(job.device).settle.unwrap_or(now));
-        polls.into_iter().chain(later).chain(commands).chain(jobs).min()
+        polls
+            .into_iter()
+            .chain(later)
+            .chain(commands)
+            .chain(jobs)
+            .chain(parked)
+            .min()
     }
 
     fn start(&mut self, mut job: Job, now: Instant) {
@@ -248,6 +286,7 @@ impl Bus {
     pub(super) fn timed_out(&mut self, now: Instant) {
         self.account(now);
         self.counts.timeouts += 1;
+        self.whole = false;
         self.echo.timed_out();
         let Some(job) = &mut self.job else { return };
         let number = job.device;
@@ -400,6 +439,7 @@ impl Bus {
     /// The device has answered.
     pub(super) fn answered(&mut self, now: Instant) {
         self.counts.answers += 1;
+        self.whole = true;
         let Some(job) = &mut self.job else { return };
         self.echo.replied(job.wrong.is_none());
         let number = job.device;
@@ -409,7 +449,7 @@ impl Bus {
         let owed = std::mem::take(&mut job.owed);
         if owed > 0 {
             // The request was sent twice: the second reply must not pass for the answer to what comes next.
-            unit.settle = Some(wire + timeout * 2);
+            unit.settle = Some(wire + timeout * 2 + self.latency);
             unit.owed = owed;
         }
         self.before = None;

@@ -144,6 +144,9 @@ pub struct Step {
     /// A pause behind the reply (or what was sent): a time, or `{ field = "seconds" }` for as many seconds as the
     /// reply says. Between repetitions, too.
     pub wait: Option<Wait>,
+    /// Whether other devices of the line may be asked during that pause. Default false: some devices give up what they
+    /// do when they hear others spoken to.
+    pub shared: bool,
     /// The speed of the line from here on, behind the reply or what was sent.
     pub baud: Option<Baud>,
 }

@@ -191,10 +191,15 @@ proptest! {
     /// Whatever goes wrong, in any order, no value is ever another one's, and the line goes on. A reply may be as late
     /// as twice the time-out: of one that is later still, nobody could say what it answers.
     #[test]
-    fn no_wrong_value_ever(faults in prop::collection::vec(fault(), 0..60), echo: bool) {
+    fn no_wrong_value_ever(
+        faults in prop::collection::vec(fault(), 0..60),
+        echo: bool,
+        latency in prop_oneof![Just(0u32), 1u32..20],
+    ) {
         let mut line = Line::new(PROFILE, &[1, 2, 3]);
         line.faults = faults;
         line.echo = echo;
+        line.bus.delayed_by(latency * MS);
         line.run(Duration::from_secs(40));
         line.assert_true();
         // When the faults are over, all is as it was.

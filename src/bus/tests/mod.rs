@@ -5,6 +5,7 @@ mod dialogues;
 mod faults;
 mod line;
 mod listening;
+mod pauses;
 mod sharing;
 mod steps;
 mod turning;
