@@ -14,10 +14,11 @@ use crate::field::record::{Entry, Quality, Record};
 use crate::fold::Run;
 use crate::profile::asked::Address;
 use crate::publish::Origin;
-use crate::serial::Mark;
+use crate::serial::{self, Mark};
 use crate::topic::{Filter, Topic};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{debug, info, warn};
@@ -45,6 +46,8 @@ pub(super) struct Master {
     measured: Instant,
     used: Option<f64>,
     warn_above: f64,
+    /// How late the adapter is, where the configuration says it.
+    latency: Option<Duration>,
     busy: Run,
     /// Commands that are to be read back.
     verified: BTreeSet<u64>,
@@ -126,9 +129,17 @@ impl Master {
             measured: now(),
             used: None,
             warn_above: config.bus.warn_above.0,
+            latency: config.bus.latency.map(Duration::from),
             busy: Run::default(),
             verified: BTreeSet::new(),
         }))
+    }
+
+    /// The port was opened.
+    pub(super) fn opened(&mut self, now: Instant, path: &Path) {
+        let latency = self.latency.unwrap_or_else(|| serial::latency(path));
+        self.bus.delayed_by(latency);
+        self.bus.opened(now);
     }
 
     /// How many entries its devices publish by.

@@ -301,7 +301,7 @@ impl Port {
         self.changed();
         self.opened_at = now();
         if let Some(master) = &mut self.master {
-            master.bus.opened(self.opened_at);
+            master.opened(self.opened_at, &line.path);
             // What the kernel makes of `rx-during-tx` only shows now.
             if self.serial.rs485.rx_during_tx != line.echo {
                 master.bus.look_for_echo();

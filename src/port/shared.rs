@@ -67,6 +67,11 @@ pub enum Described {
 pub struct Line {
     /// A warning is logged when the line has been busy for more than this share of a minute, in percent. Default 90.
     pub warn_above: Percent,
+    /// How late the adapter hands on what it has received: the line must have been silent for so much longer where a
+    /// reply may still be on its way, and a reply may come so much later. Default: what the driver says of an FTDI
+    /// adapter, 1 ms for others on USB, else nothing. When to change: another adapter that gathers bytes, or one behind
+    /// a network.
+    pub latency: Option<Span>,
     /// Only listens to a Modbus bus on which another master asks: its requests and the replies are paired, and give
     /// the values that asking would give. Nothing is asked or sent. Default false.
     pub listen: bool,
@@ -80,6 +85,7 @@ impl Default for Line {
     fn default() -> Line {
         Line {
             warn_above: Percent(90.0),
+            latency: None,
             listen: false,
         }
     }

@@ -242,7 +242,7 @@ fn driver(folder: &Path) -> Option<String> {
 }
 
 /// What a file of sysfs says, if it is there and says anything.
-fn text(folder: &Path, name: &str) -> Option<String> {
+pub(super) fn text(folder: &Path, name: &str) -> Option<String> {
     let text = read_to_string(folder.join(name)).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
