@@ -86,6 +86,35 @@ fn a_late_reply_is_thrown_away_and_never_answers_another_poll() {
     assert!(line.bus.counts().late >= 1);
 }
 
+/// A reply by any lateness, and whatever comes of the request that is sent then: found once as a late value that passed
+/// for another's, behind a refusal.
+#[test]
+fn a_late_reply_and_any_fault_behind_it_make_no_wrong_value() {
+    use Fault::*;
+    for late in (0..=180).step_by(4) {
+        for next in [
+            None,
+            Silent,
+            Says(1),
+            Twice,
+            Cut(2),
+            Garbled(9),
+            Foreign,
+            Noise,
+            Late(60),
+        ] {
+            for (echo, latency) in [(false, 0), (true, 0), (false, 16)] {
+                let mut line = Line::new(PROFILE, &[1, 2, 3]);
+                line.faults = vec![Late(late), next];
+                line.echo = echo;
+                line.bus.delayed_by(latency * MS);
+                line.run(Duration::from_millis(1500));
+                line.assert_true();
+            }
+        }
+    }
+}
+
 #[test]
 fn an_echo_is_found_out_and_taken_off() {
     let mut line = Line::new(PROFILE, &[7]);
