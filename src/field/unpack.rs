@@ -6,6 +6,9 @@ use super::config::{Cipher, Decipher, Escape, Septets, Unpack};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXUPPER, HEXUPPER_PERMISSIVE};
 use std::borrow::Cow;
 
+/// No more than this is filled up with zeros, in bytes.
+const PAD_MAX: usize = 4096;
+
 /// Undoes the steps in order; None: the bytes are not what a step asks for.
 pub(crate) fn undo<'a>(steps: &[Unpack], bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
     let mut bytes = bytes;
@@ -59,6 +62,17 @@ fn undo_one<'a>(step: &Unpack, bytes: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
             cipher: Cipher::Dlms,
             keys,
         }) => decipher(keys, &bytes)?.into(),
+        Unpack::Pad(length) => {
+            let length = usize::from(*length).min(PAD_MAX);
+            match bytes.len() < length {
+                true => {
+                    let mut bytes = bytes.into_owned();
+                    bytes.resize(length, 0);
+                    bytes.into()
+                }
+                false => bytes,
+            }
+        }
         Unpack::Drop(count) => {
             let many = usize::from(count.unsigned_abs());
             let left = bytes.len().checked_sub(many)?;
@@ -102,6 +116,8 @@ pub(crate) fn redo(steps: &[Unpack], mut bytes: Vec<u8>) -> Option<Vec<u8>> {
                 bytes.into_iter().map(back).collect()
             }
             Unpack::JoinBits(bits) => split(&bytes, (*bits).into()),
+            // They may be sent, too.
+            Unpack::Pad(_) => bytes,
             Unpack::Septets(_) | Unpack::Drop(_) | Unpack::Sixbit | Unpack::Decipher(_) => return None,
         };
     }

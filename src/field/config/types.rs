@@ -94,6 +94,8 @@ pub enum Sign {
     Ones,
     /// The highest bit is the sign, the others are the magnitude.
     Magnitude,
+    /// The lowest bit is the sign: 0, -1, 1, -2 are 0 to 3, as in Protocol Buffers.
+    Zigzag,
     /// This bit of the number as it was read, before `mask`: negative when it is 1.
     Bit(u8),
     /// This bit of the number as it was read: negative when it is 0.

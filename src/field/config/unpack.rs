@@ -47,6 +47,8 @@ pub enum Unpack {
     /// Enciphered bytes become plain, with the device's `keys`: `{ decipher = "dlms" }`. What is not enciphered so, or
     /// with another key, refuses the frame.
     Decipher(Decipher),
+    /// Zeros follow until there are so many bytes, at most 4096: `{ pad = 9 }` where a sender leaves zeros at the end out.
+    Pad(u16),
     /// So many bytes are dropped at the start (positive) or the end (negative).
     Drop(i16),
 }

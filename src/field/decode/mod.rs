@@ -311,7 +311,7 @@ impl<'t> Run<'t> {
                 };
                 let mut within = Cursor::default();
                 self.steps(steps, &inner, &mut within, level)?;
-                self.advance(step, &piece, view, cursor, within.next.div_ceil(8));
+                self.advance(step, view, cursor, within.next.div_ceil(8));
                 Ok(())
             }
             (_, _) => Ok(()),
@@ -319,9 +319,9 @@ impl<'t> Run<'t> {
     }
 
     /// What was read without a length ends where its last field ends.
-    fn advance(&self, step: &Step, piece: &Piece<'_>, view: &View<'_>, cursor: &mut Cursor, used: usize) {
+    fn advance(&self, step: &Step, view: &View<'_>, cursor: &mut Cursor, used: usize) {
         let open = matches!(step.length, Length::Rest) && step.until.is_none() && step.find.is_none();
-        if open && matches!(view.parts, Parts::Binary) && step.unpack.is_empty() && piece.at.is_some() {
+        if open && matches!(view.parts, Parts::Binary) && step.unpack.is_empty() {
             cursor.next = cursor.last + 8 * used;
         }
     }
@@ -342,7 +342,7 @@ impl<'t> Run<'t> {
         let read = self.layout(layout, &piece.bytes, piece.at, Some(&scope), index);
         self.path.pop();
         let (record, used) = read?;
-        self.advance(step, piece, view, cursor, used);
+        self.advance(step, view, cursor, used);
         Ok(record)
     }
 }

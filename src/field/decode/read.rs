@@ -2,7 +2,7 @@
 
 use super::super::config::{Encoding, Order, Sign, Trim};
 use super::super::number;
-use super::super::plan::{How, Read};
+use super::super::plan::{How, Read, Want};
 use super::super::record::Value;
 use super::Piece;
 use super::value::word;
@@ -11,6 +11,15 @@ use super::value::word;
 pub(super) fn number_of(read: &Read, piece: &Piece<'_>, keyed: bool) -> Result<Value, String> {
     let bytes = &*piece.bytes;
     let low_first = read.order == Order::Little;
+    // What stands for "no value" need not be what values look like.
+    let told = |want: &Want| matches!(want, Want::Text(text) if text.as_bytes() == bytes.trim_ascii());
+    let written = matches!(
+        read.how,
+        How::Decimal | How::Digits(_) | How::Word | How::TimeText(..)
+    );
+    if written && read.absent.iter().any(told) {
+        return Ok(Value::Absent);
+    }
     let whole = match (&read.how, piece.bits) {
         (How::Uint(_) | How::Bits(_), Some((from, count))) => number::bits(bytes, from, count, low_first),
         (How::Uint(ranks), None) => {
@@ -153,6 +162,8 @@ pub(super) fn signed(read: &Read, whole: u64, width: u32) -> Value {
     match read.sign {
         None => number::unsigned(masked),
         Some(Sign::Twos) => Value::Int(number::twos(masked, width)),
+        // Every second number is negative: 0, -1, 1, -2, 2.
+        Some(Sign::Zigzag) => Value::Int((masked >> 1) as i64 ^ -((masked & 1) as i64)),
         Some(Sign::Ones) if top => with(true, !masked & (u64::MAX >> (64 - width))),
         Some(Sign::Ones) => number::unsigned(masked),
         Some(Sign::Magnitude) => with(top, below),

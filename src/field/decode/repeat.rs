@@ -126,8 +126,10 @@ impl Run<'_> {
                 match (&step.action, got) {
                     (Action::Read(read), got) => {
                         let keyed = !matches!(view.parts, Parts::Binary);
-                        let (value, raw, one, piece) =
-                            self.value(read, got, step, here, view, level, keyed)?;
+                        let outer = std::mem::replace(&mut level.index, all.len());
+                        let got = self.value(read, got, step, here, view, level, keyed);
+                        level.index = outer;
+                        let (value, raw, one, piece) = got?;
                         self.show(step, &value, &raw, one, piece, level);
                         worse(&mut quality, one);
                         let number = if matches!(read.names, Naming::None) {

@@ -143,6 +143,10 @@ pub(super) fn word_for(read: &Read, number: &Value, bits: u32) -> Option<u64> {
         Some(Sign::Magnitude) if magnitude <= all >> 1 => {
             (magnitude | u64::from(negative) << (width.clamp(1, 64) - 1), 0)
         }
+        Some(Sign::Zigzag) => {
+            let word = u64::try_from(if negative { -2 * number - 1 } else { 2 * number }).ok()?;
+            (word, 0)
+        }
         Some(Sign::Bit(bit)) if magnitude <= all => (magnitude, u64::from(negative).checked_shl(bit.into())?),
         Some(Sign::ClearBit(bit)) if magnitude <= all => {
             (magnitude, u64::from(!negative).checked_shl(bit.into())?)

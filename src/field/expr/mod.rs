@@ -209,6 +209,10 @@ mod tests {
             ("bits(0xff) % 2", Value::Int(0)),
             ("check('CRC-16/MODBUS', 0, length)", Value::Int(0x4b37)),
             ("check('CRC-16/MODBUS', 5, 5)", Value::Absent),
+            (
+                "check('{ crc = { width = 16, poly = 0x8005, init = 0xffff, refin = true } }', 0, length)",
+                Value::Int(0x4b37),
+            ),
             ("byte(-1) - byte(0)", Value::Int(8)),
             ("sum(cells)", Value::Int(8)),
             ("max(cells) - min(cells)", Value::Int(2)),

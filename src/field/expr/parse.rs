@@ -328,6 +328,12 @@ impl Parser<'_> {
     }
 }
 
+/// An algorithm by its parameters, as they are written for `check`.
+#[derive(serde::Deserialize)]
+struct ByParameters {
+    algorithm: Algorithm,
+}
+
 pub(super) fn check(arguments: Vec<Node>) -> Result<Node, String> {
     let mut arguments = arguments.into_iter();
     let parts = [
@@ -345,6 +351,13 @@ pub(super) fn check(arguments: Vec<Node>) -> Result<Node, String> {
     else {
         return Err("`check` has three parts: check('CRC-16/MODBUS', from, count)".into());
     };
-    let algorithm = Algorithm::parse(&name).map_err(|unknown| unknown.to_string())?;
+    let algorithm = match name.trim_start().starts_with('{') {
+        true => {
+            toml::from_str::<ByParameters>(&format!("algorithm = {name}"))
+                .map_err(|error| error.message().to_owned())?
+                .algorithm
+        }
+        false => Algorithm::parse(&name).map_err(|unknown| unknown.to_string())?,
+    };
     Ok(Node::Check(Digest::new(algorithm), Box::new([from, count])))
 }

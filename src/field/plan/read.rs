@@ -7,6 +7,7 @@ use super::super::split::Split;
 use super::super::time;
 use super::cases::matching;
 use super::{Compiler, How, Length, Match, Naming, Read, Site, Want};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use std::sync::Arc;
 
 impl Compiler<'_> {
@@ -307,6 +308,11 @@ fn wants(scalars: &[Scalar], bytes: bool) -> Vec<Want> {
     scalars
         .iter()
         .map(|scalar| match scalar {
+            // Bytes are written as digits; what are none stands for itself.
+            Scalar::Text(text) if bytes => {
+                let digits = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+                Want::Bytes(digits.unwrap_or_else(|_| text.as_bytes().to_vec()))
+            }
             Scalar::Int(n) => Want::Number(*n as f64),
             Scalar::Float(x) => Want::Number(*x),
             Scalar::Text(text) => Want::Text(text.as_str().into()),

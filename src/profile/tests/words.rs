@@ -476,3 +476,101 @@ fn curves_by_their_points() {
         "#,
     );
 }
+
+/// A UPS without a battery's temperature prints "--.-" (Megatec); a multimeter's digits go out at overload.
+#[test]
+fn absent_is_known_before_digits_are_read() {
+    works(
+        r#"
+        title  = "numbers, or not"
+        decode = { columns = { } }
+        fields = [
+          { name = "volts", at = 0, type = "decimal", absent = "--.-" },
+          { name = "status", at = 1, type = "hex", absent = ["----", ".."] },
+          { name = "on", at = 2, type = "bool", absent = "?" },
+        ]
+        [[example]]
+        name   = "none of them"
+        text   = "--.-, ---- ,?\n"
+        values = { volts = "absent", status = "absent", on = "absent" }
+        [[example]]
+        name   = "all of them"
+        text   = "1.5,ff,1\n"
+        values = { volts = 1.5, status = 255, on = true }
+        [[example]]
+        name   = "something else"
+        text   = "-.--,ff,1\n"
+        gives  = "refused"
+        "#,
+    );
+}
+
+#[test]
+fn what_lies_in_unpacked_bytes_follows_each_other_too() {
+    works(
+        r#"
+        title  = "records in what was inverted"
+        frame  = { fixed = { length = 6 } }
+        fields = [
+          { name = "first", type = "u8" },
+          { inline = true, at = 1, length = 5, unpack = "invert", fields = [
+            { name = "count", type = "u8" },
+            { name = "pairs", repeat = 2, fields = [{ name = "p", type = "u8" }, { name = "q", type = "u8" }] },
+          ] },
+        ]
+        [[example]]
+        name   = "two pairs"
+        wire   = "07 fd fe fd fc fb"
+        values = { first = 7, count = 2, pairs = [{ p = 1, q = 2 }, { p = 3, q = 4 }] }
+        "#,
+    );
+}
+
+#[test]
+fn constants_and_lists_are_read_as_they_are_written() {
+    works(
+        r#"
+        title  = "bytes by their digits"
+        frame  = { fixed = { length = 5 } }
+        fields = [
+          { type = "bytes", length = 2, is = "0a0d" },
+          { name = "places", type = "u8", repeat = 3, value = "x * 10 + index" },
+        ]
+        [[example]]
+        name   = "as said"
+        wire   = "0a0d 01 01 01"
+        values = { places = [10, 11, 12] }
+        [[example]]
+        name   = "other bytes"
+        wire   = "0a0a 01 01 01"
+        gives  = "refused"
+        "#,
+    );
+}
+
+/// MAVLink 2 leaves zeros at the end out (guide, "Payload Truncation"); Protocol Buffers' sint32; Mode-S has 24 bits of check.
+#[test]
+fn zeros_left_out_signs_in_the_lowest_bit_and_checks_by_parameters() {
+    works(
+        r#"
+        title   = "short, signed, checked"
+        frame   = { length = { start = [0xfd], strip = true } }
+        unpack  = { pad = 6 }
+        require = ["check('{ crc = { width = 8, poly = 0x07 } }', 0, 2) == sum"]
+        fields  = [
+          { name = "a", type = "varint", sign = "zigzag" },
+          { name = "b", type = "varint", sign = "zigzag" },
+          { name = "sum", type = "u8", hidden = true },
+          { name = "rest", type = "u24" },
+        ]
+        [[example]]
+        name   = "zeros are missing"
+        wire   = "fd 04 03 04 23 01"
+        values = { a = -2, b = 2, rest = 0x010000 }
+        [[example]]
+        name   = "the check does not hold"
+        wire   = "fd 04 03 05 23 01"
+        gives  = "refused"
+        "#,
+    );
+}
