@@ -38,7 +38,7 @@ pub(crate) enum Fault {
     Echo,
     /// What it is asked comes back, and no answer.
     EchoAlone,
-    /// The other one answers.
+    /// Another one answers.
     Foreign,
     /// Both answer at the same time.
     Both,
@@ -352,10 +352,11 @@ impl Meters {
         })
     }
 
-    /// The same reply of the other one, and with a value that is nobody's.
+    /// The same reply of another device, and with a value that is nobody's.
     fn lie(&self, reply: &[u8]) -> Vec<u8> {
         let mut lie = reply.to_vec();
-        lie[0] = if lie[0] == 2 { 1 } else { 2 };
+        // Of one that is not asked: if it came late, in the name of one that is being asked then, nobody could tell.
+        lie[0] += 16;
         let at = lie.len() - 2;
         lie[at..].copy_from_slice(&LIE);
         checked(&lie)
