@@ -36,9 +36,9 @@ fn entries_have_the_ids_and_the_fields_that_the_reference_names() {
 
 /// A day of a gateway: what it says, and then whether all of that is as the reference has it.
 fn story() {
-    let (mut air, absent) = (Device::new(), Device::absent());
+    let (mut air, absent, silent) = (Device::new(), Device::absent(), Device::new());
     let memory = tempfile::tempdir().expect("a folder");
-    let mut daemon = start(&air, &absent, memory.path());
+    let mut daemon = start(&air, &absent, &silent, memory.path());
     let started = entry("started");
     has(
         &started,
@@ -47,7 +47,7 @@ fn story() {
             ("VERSION", env!("CARGO_PKG_VERSION")),
         ],
     );
-    has(&entry("ready"), &[("PORTS", "2")]);
+    has(&entry("ready"), &[("PORTS", "3")]);
     has(
         &entry("memory-opened"),
         &[
@@ -57,7 +57,7 @@ fn story() {
         ],
     );
     has(&entry("port-waiting"), &[("PORT", "absent")]);
-    let open = entry("port-open");
+    let open = entry_of("air", "port-open");
     has(
         &open,
         &[
@@ -74,10 +74,13 @@ fn story() {
     client.subscribe("air/raw", 0);
     air.send(b"AC*03\nAB*03\n");
     assert_eq!(client.next().text(), "AB");
-    let damaged = entry("frames-damaged");
+    let damaged = entry_of("air", "frames-damaged");
     has(&damaged, &[("PORT", "air"), ("COUNT", "1"), ("REASON", "check")]);
     assert_eq!(damaged["PRIORITY"], "4");
-    has(&entry("frames-good"), &[("PORT", "air"), ("COUNT", "1")]);
+    has(
+        &entry_of("air", "frames-good"),
+        &[("PORT", "air"), ("COUNT", "1")],
+    );
     // A line can't hold the end of one.
     client.publish("air/set", b"A\nB", 1, false);
     has(
@@ -90,15 +93,16 @@ fn story() {
         ],
     );
 
+    has(&entry("device-silent"), &[("PORT", "bus"), ("DEVICE", "meter")]);
     reloads(&daemon);
     air.unplug();
-    has(&entry("port-gone"), &[("PORT", "air")]);
+    has(&entry_of("air", "port-gone"), &[("PORT", "air")]);
     assert!(daemon.terminate().0.success());
     entry("stopping");
     all_are_in_the_reference();
 }
 
-fn start(air: &Device, absent: &Device, memory: &std::path::Path) -> Daemon {
+fn start(air: &Device, absent: &Device, silent: &Device, memory: &std::path::Path) -> Daemon {
     let ports = format!(
         r#"
         [log]
@@ -115,9 +119,21 @@ fn start(air: &Device, absent: &Device, memory: &std::path::Path) -> Daemon {
         [[port]]
         name = "absent"
         path = {:?}
+        [[port]]
+        name = "bus"
+        path = {:?}
+        [[port.publish]]
+        topic = "bus/{{{{ device }}}}/{{{{ field }}}}"
+        [[port.device]]
+        name = "meter"
+        address = 1
+        profile = {{ modbus = {{ every = "50ms" }}, bus = {{ timeout = "20ms", retries = 0 }}, fields = [
+          {{ name = "power", input = 0, type = "f32" }},
+        ] }}
         "#,
         air.path(),
         absent.path(),
+        silent.path(),
     );
     let listener = "[[broker.listener]]\naddress = '127.0.0.1:0'\n";
     Setup::new(&ports)
@@ -241,12 +257,23 @@ fn entries(matches: &[&str]) -> Vec<Value> {
 /// The last entry about this, which may still be on its way.
 #[track_caller]
 fn entry(event: &str) -> Value {
+    last(&[&format!("MQTTYD_EVENT={event}")])
+}
+
+/// The last entry about this port.
+#[track_caller]
+fn entry_of(port: &str, event: &str) -> Value {
+    last(&[&format!("MQTTYD_EVENT={event}"), &format!("MQTTYD_PORT={port}")])
+}
+
+#[track_caller]
+fn last(matches: &[&str]) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(last) = entries(&[&format!("MQTTYD_EVENT={event}")]).pop() {
+        if let Some(last) = entries(matches).pop() {
             return last;
         }
-        assert!(Instant::now() < deadline, "no {event} in {:#?}", entries(&[]));
+        assert!(Instant::now() < deadline, "no {matches:?} in {:#?}", entries(&[]));
         pause(Duration::from_millis(20));
     }
 }
