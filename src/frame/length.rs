@@ -235,6 +235,8 @@ impl Method {
         match usize::try_from(len) {
             Ok(len) if len > self.config.max.get() => Err(Damage::TooLong),
             Ok(len) if len >= least => Ok(len),
+            // More than an address has room for, on a machine of 32 bits.
+            Err(_) if len > 0 => Err(Damage::TooLong),
             _ => Err(Damage::TooShort),
         }
     }

@@ -174,7 +174,9 @@ impl Call {
                 let third = arguments.get(2).map_or(Value::Absent, |node| node.value(scope));
                 match (&first, integer(&second()), integer(&third)) {
                     (Value::Text(text), Some(from @ 0..), Some(count @ 0..)) => {
-                        let part: String = text.chars().skip(from as usize).take(count as usize).collect();
+                        // No text is longer than a machine's addresses reach.
+                        let amount = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
+                        let part: String = text.chars().skip(amount(from)).take(amount(count)).collect();
                         Value::Text(part.into())
                     }
                     _ => Value::Absent,
@@ -195,9 +197,10 @@ impl Call {
                 finite(degrees + (x - degrees * 100.0) / 60.0)
             }),
             Call::Item => match (first, integer(&second())) {
-                (Value::List(mut values), Some(n @ 0..)) if (n as usize) < values.len() => {
-                    values.swap_remove(n as usize)
-                }
+                (Value::List(mut values), Some(n)) => match usize::try_from(n) {
+                    Ok(n) if n < values.len() => values.swap_remove(n),
+                    _ => Value::Absent,
+                },
                 _ => Value::Absent,
             },
             Call::Chars => match &first {
