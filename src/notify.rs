@@ -1,5 +1,6 @@
 //! What the service manager is told (`sd_notify(3)`): ready, alive, stopping. Without one nothing is sent.
 
+use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ pub fn ready() {
 
 /// The configuration is being read again: [`ready`] ends it.
 pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(error = %error, "the service manager can't be told"),
-    }
+    // Not sd-notify's own `monotonic_usec_now`: on machines of 32 bits it overflows 35 minutes after the start of the machine.
+    let now = clock_gettime(ClockId::Monotonic);
+    let now = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    send(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]);
 }
 
 /// The daemon is going down by itself or because it was asked to.
