@@ -18,7 +18,7 @@ pub enum Value {
     Uint(u64),
     /// A decimal number, exact: what the device sent, moved by a power of ten.
     Fixed(Fixed),
-    /// A number that is not a decimal fraction by nature. How many decimals are shown is in [`Info`].
+    /// A number that is not a decimal fraction by nature. How many decimals are shown is in [`Info`](super::Info).
     Float(f64),
     /// A text, or the label of an enumeration.
     Text(Arc<str>),
