@@ -100,6 +100,19 @@ fn what_is_damaged_costs_no_other_frame() {
     );
 }
 
+/// Found by the fuzz target `frame_modbus_rtu`: what can be sent is heard as it was sent, though it be no request.
+#[test]
+fn silence_ends_what_is_shorter_than_its_function_says_if_its_check_is_right() {
+    let framing = framing();
+    for data in [&b"\xff"[..], b"\x01\x03", b"\x01\x10\x00"] {
+        let mut wire = Vec::new();
+        framing.encode(data, &(), &mut wire).unwrap();
+        assert_eq!(decode(&framing, &(), &wire), [frame(data)], "{wire:02x?}");
+        wire[0] ^= 1;
+        assert_eq!(decode(&framing, &(), &wire), [damaged(Damage::Stale, &wire)]);
+    }
+}
+
 /// Peacefair's own functions 0x41 and 0x42, and diagnostics with more data than usual.
 #[test]
 fn silence_ends_what_has_no_known_length() {
