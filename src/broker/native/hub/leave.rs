@@ -1,7 +1,7 @@
 //! Sessions that are over and had many subscriptions: these are taken out in turns, and others are served in between.
 
 use super::session::{Session, Subscription};
-use super::{Hub, Key, Timer};
+use super::{Hub, Key, LITTER, Timer};
 use bytestring::ByteString;
 use std::collections::hash_map::IntoValues;
 use std::time::{Duration, Instant};
@@ -61,7 +61,10 @@ impl Hub {
             }
             left -= 1;
         }
-        if !self.leaving.is_empty() {
+        if self.leaving.is_empty() {
+            // Whoever asks behind this is told, however much was counted in between.
+            self.litter = self.litter.max(LITTER);
+        } else {
             self.arm(now + BREATH, Timer::Leave);
         }
     }

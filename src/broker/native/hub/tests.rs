@@ -313,6 +313,7 @@ fn many_subscriptions_end_in_turns_and_nothing_comes_for_them_meanwhile() {
         bench.hub.lost(next.seat, bench.now);
     }
     assert!(turns >= 3, "{turns}");
+    assert!(bench.hub.has_litter(), "its memory may be given back");
     assert_eq!(bench.hub.tree.len(), 1, "that of the other");
     assert_eq!(bench.hub.sessions.len(), 2);
 }
