@@ -10,6 +10,7 @@ use super::super::wire::{Connect, Encoder, Packet, Publish, Version, Will};
 use super::*;
 use crate::broker::Qos;
 use bytes::{Bytes, BytesMut};
+use data_encoding::BASE64;
 use proptest::prelude::*;
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -419,6 +420,14 @@ proptest! {
     fn whatever_clients_do_the_tables_agree(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         trial::run(&bytes);
     }
+}
+
+/// Found by fuzzing: a message expires while the process is down, and another has its number then.
+#[test]
+fn numbers_of_what_has_expired_are_free() {
+    let tape = "jQAA//8pW0QuwYjOzs7Ozs7Ozu7Ozm0vYfXErwEAdFrEAI3Bwe8PAwMDKqwAkKy1CmE/jf////8p9cQkABfYPhggN/9+AwMDBX4PBJub\
+                m5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubBAAFAHqYrKwAkKy1CmE/jf////8p9cQkABfYPhggNv9+PQDpAb6+";
+    trial::run(&BASE64.decode(tape.as_bytes()).unwrap());
 }
 
 /// One client's rules: it may publish to what begins so.

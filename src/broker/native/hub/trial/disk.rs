@@ -87,6 +87,11 @@ impl Disk {
         state.waiting.clear();
         state.last = self.committed();
         let young = |message: &Message| message.expires.is_none_or(|expires| expires > now);
+        // As the file does: what has expired is gone when it is read, and its number is free.
+        for row in state.written.sessions.values_mut() {
+            row.queue
+                .retain(|_, row| row.sent.is_some() || young(&row.message));
+        }
         let rows = &state.written;
         let retained = rows.retained.values().filter(|kept| young(&kept.message));
         let sessions = rows.sessions.iter().map(|(client, row)| LoadedSession {
@@ -97,12 +102,7 @@ impl Disk {
                 .iter()
                 .map(|(filter, options)| (filter.clone(), *options))
                 .collect(),
-            queue: row
-                .queue
-                .values()
-                .filter(|row| row.sent.is_some() || young(&row.message))
-                .map(copy)
-                .collect(),
+            queue: row.queue.values().map(copy).collect(),
             received: row.received.iter().copied().collect(),
         });
         Loaded {
