@@ -131,7 +131,15 @@ impl Method {
             true => Crc.close(out, start),
             false => seal.close(out, start),
         }
-        within(out.len() - start, self.max)
+        within(out.len() - start, self.max)?;
+        // Who hears it goes by what it says of itself.
+        let check = out.len() - start - data.len();
+        let lengths = lengths(&out[start..]);
+        let said = lengths.known.into_iter().flatten().map(|body| body + check).min();
+        match said {
+            Some(said) if !lengths.any && !lengths.more => within(said, self.max),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -191,6 +191,22 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>(), pdu).prop_map(|(address, pdu)| [&[address][..], &pdu].concat())
 }
 
+/// Found by fuzzing: what was sent could not have been heard.
+#[test]
+fn what_says_that_it_is_longer_than_any_is_not_sent() {
+    let config = Config {
+        max: Size::new(20).unwrap(),
+        ..Config::default()
+    };
+    let framing = Frame::ModbusRtu(config).build(CHAR).unwrap();
+    let data = [1, 0x14, 0xf0, 6, 0];
+    assert_eq!(
+        encode(&framing, &(), &data),
+        Err(EncodeError::TooLong { len: 245, max: 20 })
+    );
+    assert!(encode(&framing, &(), &[1, 0x14, 2, 6, 0]).is_ok());
+}
+
 proptest! {
     #[test]
     fn cutting(bytes in bytes(b"\x01\x03\x04\x10\x17\x2b", 400), cuts in cuts()) {
