@@ -11,6 +11,7 @@ mod fault;
 mod file;
 mod hints;
 mod issue;
+mod lines;
 mod load;
 mod phantom;
 mod reader;
