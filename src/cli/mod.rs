@@ -143,7 +143,7 @@ struct ExplainArgs {
     hex: Vec<String>,
 
     /// The frame is this text; `\r`, `\n`, `\t` and `\x02` stand for such bytes, and CR LF is added if there is no \n
-    #[arg(long, conflicts_with = "hex")]
+    #[arg(long, conflicts_with = "hex", allow_hyphen_values = true)]
     text: Option<String>,
 
     /// The bytes of the request to which it is the reply
@@ -403,6 +403,12 @@ mod tests {
             assert!(parse(&["my.toml", "-c", "my.toml"]).is_err(), "{command}");
         }
         assert!(Cli::try_parse_from(["mqttyd", "demo", "--address", "localhost:2999"]).is_ok());
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_minus() {
+        let parsed = Cli::try_parse_from(["mqttyd", "explain", "scale.toml", "--text", "-12.3"]);
+        assert!(parsed.is_ok(), "{parsed:?}");
     }
 
     #[test]
