@@ -106,6 +106,20 @@ mod tests {
         assert!(error.contains("did you mean `plantower-pms5003`"), "{error}");
     }
 
+    /// A record begins at a whole byte, so its bits are not at the byte where those before it end.
+    #[test]
+    fn a_record_behind_single_bits_is_shown_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bits.toml");
+        let text = "frame = { fixed = { length = 2 } }\n\
+            fields = [{ name = \"on\", type = \"u1\" }, { name = \"r\", fields = [{ name = \"a\", type = \"u1\" }] }]\n";
+        std::fs::write(&path, text).unwrap();
+        let shown = explain(path.to_str().unwrap(), None, &[0x7f, 0x80], None).unwrap();
+        for row in ["0 bit 0+1  7f     on     0     0", "1 bit 0+1  80     r.a    1     1"] {
+            assert!(shown.contains(row), "{row}:\n{shown}");
+        }
+    }
+
     #[test]
     fn text_and_digits_are_bytes() {
         assert_eq!(text("S S 1 g"), b"S S 1 g\r\n");

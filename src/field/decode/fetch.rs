@@ -112,7 +112,9 @@ impl Run<'_> {
                 bits: Some((from % 8, count)),
             }));
         }
+        // What is no bits begins at the next whole byte.
         let from = from.div_ceil(8);
+        let at = view.base.map(|base| base + from);
         let (to, mut after) = match self.extent(step, view.bytes, from, *cursor, level)? {
             Some(to) => (to, to),
             None => (len, len),
