@@ -223,6 +223,38 @@ impl Device {
     }
 }
 
+/// What a profile can't send: its polls, its session, and commands that need no more than an address. That is 1, or
+/// the least that its range allows.
+pub(crate) fn unsendable(config: &profile::Config, profile: &Profile, char_time: Duration) -> Vec<Mistake> {
+    let commands = config.command.iter().flat_map(|command| &command.fields);
+    let mut fields = commands.chain(config.poll.iter().flat_map(|poll| &poll.fields));
+    let least = fields.find_map(|field| match (field.name.as_deref(), field.range) {
+        (Some(profile::ADDRESS), Some([least, _])) if least > 1.0 => Some(least.ceil() as u64),
+        _ => None,
+    });
+    let address = Some(Address::Number(least.unwrap_or(1)));
+    let own = Own {
+        address: address.clone(),
+        ..Own::default()
+    };
+    let mut mistakes = Device::new(config, profile.clone(), own, char_time)
+        .err()
+        .unwrap_or_default();
+    for (n, command) in profile.commands().iter().enumerate() {
+        if command.open(address.as_ref()).is_empty()
+            && let Err(error) = command.frame_to(b"", address.as_ref())
+        {
+            mistakes.push(Mistake {
+                path: format!("command[{n}]"),
+                what: error.to_string(),
+            });
+        }
+    }
+    // Whether an address fits is the port's matter, which gives it.
+    mistakes.retain(|mistake| !mistake.what.starts_with(&format!("`{}`: ", profile::ADDRESS)));
+    profile::placed(config, mistakes)
+}
+
 struct Maker<'a> {
     config: &'a profile::Config,
     profile: &'a Profile,

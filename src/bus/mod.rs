@@ -20,7 +20,7 @@ mod tests;
 mod transact;
 mod turns;
 
-pub(crate) use device::{Device, Own, Reply, silence};
+pub(crate) use device::{Device, Own, Reply, silence, unsendable};
 pub(crate) use health::{Change, State};
 pub(crate) use master::{Bus, Counts, Next};
 pub(crate) use order::{Order, Policy, Verify, What};

@@ -60,7 +60,7 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
 
 /// Reads a device profile and tries its examples. Gives the number of faults and of examples that fail.
 fn check_device(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize> {
-    let device = match device::read(path) {
+    let device = match device::read_and_look(path) {
         Ok(device) => device,
         Err(faults) => {
             out.write_all(faults.render(colour).as_bytes())?;

@@ -115,7 +115,10 @@ mod tests {
             fields = [{ name = \"on\", type = \"u1\" }, { name = \"r\", fields = [{ name = \"a\", type = \"u1\" }] }]\n";
         std::fs::write(&path, text).unwrap();
         let shown = explain(path.to_str().unwrap(), None, &[0x7f, 0x80], None).unwrap();
-        for row in ["0 bit 0+1  7f     on     0     0", "1 bit 0+1  80     r.a    1     1"] {
+        for row in [
+            "0 bit 0+1  7f     on     0     0",
+            "1 bit 0+1  80     r.a    1     1",
+        ] {
             assert!(shown.contains(row), "{row}:\n{shown}");
         }
     }

@@ -2,6 +2,7 @@
 
 use super::load::load_with;
 use super::{Faults, Issue, file};
+use crate::bus;
 use crate::field::Mistake;
 use crate::profile::{Config, Profile};
 use schemars::generate::SchemaSettings;
@@ -70,15 +71,39 @@ pub fn read(path: &Path) -> Result<Device, Faults> {
     parse(&file::read(path)?, &path.display().to_string())
 }
 
+/// Reads a profile's file, and builds all that it sends, so that what can't be sent is told before a port needs it.
+pub fn read_and_look(path: &Path) -> Result<Device, Faults> {
+    parse_and_look(&file::read(path)?, &path.display().to_string())
+}
+
 /// Reads a profile's text, which messages call `name`.
 pub fn parse(text: &str, name: &str) -> Result<Device, Faults> {
+    made(text, name, false)
+}
+
+/// Reads a profile's text, and builds all that it sends.
+pub fn parse_and_look(text: &str, name: &str) -> Result<Device, Faults> {
+    made(text, name, true)
+}
+
+fn made(text: &str, name: &str, look: bool) -> Result<Device, Faults> {
     let loaded = load_with::<Config>(text, Some(schema));
     let mut faults = loaded.faults.clone();
     let mut profile = None;
     if let Some(config) = loaded.value.as_ref().filter(|_| loaded.complete()) {
         // 9600 baud, 10 bits to a character.
-        match Profile::new(config, Duration::from_micros(1042)) {
-            Ok(made) => profile = Some(made),
+        let char_time = Duration::from_micros(1042);
+        match Profile::new(config, char_time) {
+            Ok(made) => {
+                if look {
+                    let mistakes = bus::unsendable(config, &made, char_time);
+                    let unsent =
+                        |mistake: Mistake| Issue::at(mistake.path, "this can't be sent", mistake.what);
+                    let placed = mistakes.into_iter().map(unsent);
+                    faults.extend(placed.filter_map(|issue| issue.fault(&loaded, text)));
+                }
+                profile = Some(made);
+            }
             Err(mistakes) => {
                 let placed = mistakes.iter().map(|mistake| issue(mistake, ""));
                 faults.extend(placed.filter_map(|issue| issue.fault(&loaded, text)));

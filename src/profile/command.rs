@@ -30,7 +30,7 @@ pub struct Command {
 }
 
 /// The parameter that a port fills with its device's address.
-const ADDRESS: &str = "address";
+pub(crate) const ADDRESS: &str = "address";
 
 #[derive(Debug)]
 enum Body {
@@ -150,7 +150,7 @@ impl Command {
     }
 
     /// The parameters that are still to be given.
-    fn open(&self, address: Option<&Address>) -> Vec<&str> {
+    pub(crate) fn open(&self, address: Option<&Address>) -> Vec<&str> {
         let mut names = self.parameters();
         names.retain(|name| address.is_none() || *name != ADDRESS);
         names

@@ -26,7 +26,8 @@ pub use gather::Reader;
 pub use guard::Guard;
 
 pub(crate) use bank::Bank;
-pub(crate) use registers::expanded;
+pub(crate) use command::ADDRESS;
+pub(crate) use registers::{expanded, placed};
 
 use crate::field;
 use crate::field::cipher::Keys;

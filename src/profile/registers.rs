@@ -6,6 +6,7 @@
 
 mod made;
 
+use super::ADDRESS;
 use super::asked::{Address, Place};
 use super::config::{Command, Config, Kind};
 use crate::field::Mistake;
@@ -52,9 +53,6 @@ impl Default for Modbus {
 /// Names for what the request said, which no field of a profile has.
 const FIRST: &str = "modbus-first";
 const COUNT: &str = "modbus-count";
-/// The parameter that is the device's own address.
-const ADDRESS: &str = "address";
-
 /// A profile with all that its registers mean, and where it was said.
 pub(super) struct Expanded<'a> {
     pub(super) config: Cow<'a, Config>,
@@ -98,6 +96,15 @@ pub(super) struct Register<'a> {
 /// The profile as it is at work; what is wrong with it is told where it is compiled.
 pub(crate) fn expanded(config: &Config) -> Cow<'_, Config> {
     expand(config, &mut Vec::new()).config
+}
+
+/// Mistakes in what registers mean, where a person has made them.
+pub(crate) fn placed(config: &Config, mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let expanded = expand(config, &mut Vec::new());
+    mistakes
+        .into_iter()
+        .map(|mistake| expanded.placed(mistake))
+        .collect()
 }
 
 /// The profile without registers: kinds, polls and commands in their place. One that names none stays as it is.

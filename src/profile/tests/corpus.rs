@@ -161,7 +161,7 @@ fn every_example_gives_what_it_says() {
     let mut failures = String::new();
     for entry in std::fs::read_dir(root().join("config/devices")).unwrap() {
         let path = entry.unwrap().path();
-        match device::read(&path) {
+        match device::read_and_look(&path) {
             Err(faults) => {
                 let _ = writeln!(failures, "{}", faults.render(false));
             }

@@ -573,4 +573,68 @@ fn zeros_left_out_signs_in_the_lowest_bit_and_checks_by_parameters() {
         gives  = "refused"
         "#,
     );
+/// What can't be sent is told when the profile is looked at, not when a port uses it.
+#[test]
+fn what_can_not_be_sent_is_told_with_its_place() {
+    let text = r#"
+        title  = "a device that is asked"
+        frame  = { start-end = { start = [2], end = [3], strip = false, max = 8 } }
+        fields = [{ type = "u8" }, { name = "level", type = "u8" }]
+        [[command]]
+        name   = "ask"
+        fields = [{ type = "u8", is = 2 }, { name = "address", type = "u8" }]
+        [[command]]
+        name   = "set"
+        fields = [{ name = "level", type = "u8" }]
+        [[poll]]
+        name    = "level"
+        command = "ask"
+        [[poll]]
+        name    = "state"
+        bytes   = [2, 0x10]
+        [session]
+        [[session.step]]
+        bytes   = [2, 0x11]
+        "#;
+    let look = |text: &str| device::parse_and_look(text, "words.toml");
+    if let Err(faults) = look(text) {
+        panic!("{}", faults.render(false));
+    }
+    // An address that fits is the port's to give.
+    for range in ["[16, 31]", "[0, 0]"] {
+        let own = text.replace(
+            "\"address\", type = \"u8\"",
+            &format!("\"address\", type = \"u8\", range = {range}"),
+        );
+        assert!(own != text && look(&own).is_ok(), "{range}");
+    }
+    let line = |wrong: &str| 1 + text.lines().position(|line| line.contains(wrong)).unwrap();
+    for (right, wrong, at, says) in [
+        ("is = 2", "is = 1", line("name   = \"ask\"") - 1, "start marker"),
+        (
+            "[2, 0x10]",
+            "[0x10]",
+            line("name    = \"state\"") - 1,
+            "start marker",
+        ),
+        (
+            "[2, 0x11]",
+            "[2, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+            line("[[session.step]]"),
+            "8",
+        ),
+        (
+            "command = \"ask\"",
+            "command = \"set\"",
+            line("name    = \"level\"") - 1,
+            "`level` is missing",
+        ),
+    ] {
+        let text = text.replace(right, wrong);
+        assert!(device::parse(&text, "words.toml").is_ok(), "{wrong}");
+        let faults = look(&text).unwrap_err().render(false);
+        for part in ["this can't be sent", says, &format!("words.toml:{at}:")] {
+            assert!(faults.contains(part), "{part} of {wrong}:\n{faults}");
+        }
+    }
 }
