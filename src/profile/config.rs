@@ -11,7 +11,9 @@ use crate::serial::{Baud, DataBits, FlowControl, NinthBit, OnBreak, Parity, Stop
 use crate::{check, frame};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, de};
+use serde_json::Value as Json;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A device profile: the serial line, how frames are cut and checked, what they say, what can be sent.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -263,6 +265,11 @@ pub struct Example {
     pub text: Option<String>,
     /// The bytes of the request to which this is the reply.
     pub request: Option<String>,
+    /// The command of this profile that is sent as these bytes, with framing and check; an example of a command has
+    /// no `request`, `gives` or `values`.
+    pub command: Option<String>,
+    /// The command's parameters, with the device's `address` where it has one.
+    pub with: BTreeMap<String, Json>,
     /// What must come of it: `values` (the default), `refused` (nothing is published), or one of the other
     /// meanings of a kind.
     pub gives: Gives,

@@ -55,18 +55,52 @@ impl Profile {
     pub fn try_example(&self, example: &Example) -> Result<(), Vec<Failure>> {
         let whole = |what: String| vec![Failure { field: None, what }];
         let wire = wire(example).map_err(whole)?;
+        let keyed = example.keys.as_ref().and_then(|keys| self.keyed(keys));
+        let profile = keyed.as_ref().unwrap_or(self);
+        if let Some(name) = &example.command {
+            return profile.try_command(name, example, &wire).map_err(whole);
+        }
+        if !example.with.is_empty() {
+            return Err(whole(
+                "`with` has the parameters of a `command`, and there is none".into(),
+            ));
+        }
         let request = match &example.request {
             Some(text) => Some(super::example::bytes(text).map_err(whole)?),
             None => None,
         };
-        let keyed = example.keys.as_ref().and_then(|keys| self.keyed(keys));
-        let profile = keyed.as_ref().unwrap_or(self);
         let tried = profile.try_bytes(&wire, request.as_deref());
         tried.compare(example.gives, &example.values, example.tolerance.unwrap_or(1e-6))
     }
 }
 
-/// The bytes of an example as they come from the line.
+impl Profile {
+    /// Builds a command as it is sent. Gives how that differs from what an example says.
+    fn try_command(&self, name: &str, example: &Example, wire: &[u8]) -> Result<(), String> {
+        if example.request.is_some() || example.gives != Gives::Values || !example.values.0.is_empty() {
+            return Err("an example of a command has no `request`, `gives` or `values`".into());
+        }
+        let command = self.command(name);
+        let command = command.ok_or_else(|| format!("there is no command `{name}`"))?;
+        let with = example.with.iter();
+        let with = with.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let sent = command.with(with, None);
+        let sent = sent.map_err(|error| format!("`{name}` can't be sent: {error}"))?;
+        match sent == wire {
+            true => Ok(()),
+            false => {
+                let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+                Err(format!(
+                    "expected {}, but `{name}` is sent as {}",
+                    hex(wire),
+                    hex(&sent)
+                ))
+            }
+        }
+    }
+}
+
+/// The bytes of an example as they stand on the line.
 pub(super) fn wire(example: &Example) -> Result<Vec<u8>, String> {
     match &example.text {
         Some(text) if example.wire.is_empty() => Ok(text.as_bytes().to_vec()),

@@ -126,7 +126,10 @@ impl Profile {
                 None => writeln!(out, "  {}", failure.what),
             };
         }
-        if let Ok(wire) = wire(example) {
+        // What is sent is no frame of the device's own.
+        if let Ok(wire) = wire(example)
+            && example.command.is_none()
+        {
             let request = example.request.as_deref().and_then(|text| bytes(text).ok());
             for line in self.explain(&wire, request.as_deref()).lines() {
                 let _ = writeln!(out, "    {line}");

@@ -324,8 +324,11 @@ fn enciphered(steps: &[Unpack]) -> bool {
     steps.iter().any(|step| matches!(step, Unpack::Decipher(_)))
 }
 
-/// The bytes of an example as they come from the line.
+/// The bytes of an example as they come from the line; `None` for a command, which goes there.
 pub(crate) fn example_wire(example: &config::Example) -> Option<Vec<u8>> {
+    if example.command.is_some() {
+        return None;
+    }
     example::wire(example).ok()
 }
 

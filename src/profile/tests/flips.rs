@@ -49,7 +49,7 @@ fn frames(name: &str, config: &Config) -> Vec<Good> {
     let good = config
         .example
         .iter()
-        .filter(|example| example.gives == Gives::Values);
+        .filter(|example| example.gives == Gives::Values && example.command.is_none());
     frames.extend(good.map(|example| {
         Good {
             id: example.name.clone(),

@@ -638,3 +638,61 @@ fn what_can_not_be_sent_is_told_with_its_place() {
         }
     }
 }
+
+/// An example of a command is compared with the bytes that are sent.
+#[test]
+fn a_command_has_examples_too() {
+    let text = r#"
+        title  = "an alarm"
+        frame  = { start-end = { start = [2], end = [3], length = 5 } }
+        check  = "sum8"
+        fields = [{ name = "level", type = "u16" }]
+        [[command]]
+        name   = "set-alarm"
+        fields = [{ name = "address", type = "u8" }, { name = "level", type = "u8", range = [0, 9] }]
+        [[example]]
+        name    = "level 3 of the device 1"
+        command = "set-alarm"
+        with    = { address = 1, level = 3 }
+        wire    = "02 01 03 06 03"
+        "#;
+    works(text);
+    for (right, wrong, says) in [
+        (
+            "03 06 03",
+            "04 07 03",
+            "expected 0201040703, but `set-alarm` is sent as 0201030603",
+        ),
+        (
+            "level = 3",
+            "level = 10",
+            "`set-alarm` can't be sent: `level`: it must be from 0 to 9",
+        ),
+        (
+            "address = 1, ",
+            "",
+            "`set-alarm` can't be sent: `address` is missing",
+        ),
+        (
+            "command = \"set-alarm\"",
+            "command = \"alarm\"",
+            "there is no command `alarm`",
+        ),
+        ("command = \"set-alarm\"", "", "there is none"),
+        (
+            "wire ",
+            "gives = \"ack\"\nwire ",
+            "has no `request`, `gives` or `values`",
+        ),
+    ] {
+        let text = text.replace(right, wrong);
+        let read =
+            device::parse(&text, "words.toml").unwrap_or_else(|faults| panic!("{}", faults.render(false)));
+        let example = &read.config.example[0];
+        let failures = read.profile.try_example(example).unwrap_err();
+        assert!(failures[0].what.contains(says), "{wrong}: {failures:?}");
+        let told = read.profile.explain_example(example, &failures);
+        // A frame is laid out only where it is one of the device's.
+        assert_eq!(told.lines().count() == 1, example.command.is_some(), "{told}");
+    }
+}
