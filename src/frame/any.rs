@@ -1,6 +1,7 @@
 //! Several protocols on one line: at each place, the first method that finds a frame has it.
 //!
-//! What one method calls noise may be another's frame, so bytes are skipped only as far as all of them agree.
+//! What one method calls noise may be another's frame, so bytes are skipped only as far as all of them agree. What one
+//! of them ignores between frames is no noise, whatever the others say.
 //! Methods whose frames begin with a marker go together well; one that takes any byte for the begin of a frame
 //! hides those of the others until it has ended.
 
@@ -43,7 +44,7 @@ impl Method {
     }
 
     fn choose<S: Seal + ?Sized>(&self, scene: &mut Scene<'_, S>, each: &mut [Progress]) -> Step {
-        let (mut more, mut least, mut passes, mut why) = (false, usize::MAX, true, None);
+        let (mut more, mut least, mut passes, mut why) = (false, usize::MAX, false, None);
         for (number, (branch, progress)) in self.branches.iter().zip(each).enumerate() {
             let step = branch.framing.step(&mut Scene {
                 bytes: scene.bytes,
@@ -58,9 +59,11 @@ impl Method {
                     return step;
                 }
                 Step::More => more = true,
-                Step::Pass(n) => least = least.min(n),
+                Step::Pass(n) => {
+                    passes = true;
+                    least = least.min(n);
+                }
                 Step::Skip(n, damage) | Step::Damaged { used: n, why: damage } => {
-                    passes = false;
                     least = least.min(n);
                     // What broke a frame says more than noise.
                     if why.is_none_or(|known| known == super::Damage::Noise) {
@@ -71,7 +74,7 @@ impl Method {
         }
         match why {
             _ if least == usize::MAX || (more && !scene.silent) => Step::More,
-            Some(why) if !passes => Step::Skip(least, why),
+            Some(why) if !passes || why != super::Damage::Noise => Step::Skip(least, why),
             _ => Step::Pass(least),
         }
     }
@@ -131,7 +134,40 @@ mod tests {
         );
     }
 
+    fn one_ignores(second: bool) -> Framing {
+        let branch = |text: &str| Branch {
+            framing: build(text),
+            seal: Arc::new(()),
+        };
+        let mut branches = vec![
+            branch("{ start-end = { start = '$', end = '*', ignore = \"\\r\\n\", max = 40 } }"),
+            branch("{ length = { start = [0xb5, 0x62], max = 40 } }"),
+        ];
+        if second {
+            branches.reverse();
+        }
+        Framing::any(branches, CHAR)
+    }
+
+    #[test]
+    fn what_one_protocol_ignores_is_noise_to_none() {
+        for second in [false, true] {
+            let got = decode(&one_ignores(second), &(), b"\r\n$A*\r\n\xb5\x62\x01x\n?\n$B*");
+            let ubx = frame(b"\xb5\x62\x01x");
+            assert_eq!(
+                got,
+                [frame("A"), ubx, damaged(Damage::Noise, "?"), frame("B")],
+                "{second}"
+            );
+        }
+    }
+
     proptest! {
+        #[test]
+        fn cutting_where_one_ignores(bytes in bytes(b"$*\r\n\xb5\x62\x02", 100), cuts in cuts(), second: bool) {
+            cuts_do_not_matter(&one_ignores(second), &(), &bytes, &cuts, 40);
+        }
+
         #[test]
         fn cutting(bytes in bytes(b"$\r\n\xb5\x62\x02", 100), cuts in cuts()) {
             cuts_do_not_matter(&both(), &(), &bytes, &cuts, 40);

@@ -573,6 +573,8 @@ fn zeros_left_out_signs_in_the_lowest_bit_and_checks_by_parameters() {
         gives  = "refused"
         "#,
     );
+}
+
 /// What can't be sent is told when the profile is looked at, not when a port uses it.
 #[test]
 fn what_can_not_be_sent_is_told_with_its_place() {
