@@ -6,6 +6,9 @@ use broker::files::{passwords, with_password};
 use broker::secret::Secret;
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../src/read_any.rs"]
+mod read_any;
+
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/topic/mod.rs"]
 mod topic;

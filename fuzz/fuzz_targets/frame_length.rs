@@ -2,7 +2,7 @@
 #![no_main]
 
 use mqttyd_fuzz::frame::Config;
-use mqttyd_fuzz::frame::length::{self, Counts, Order, Plus, Width};
+use mqttyd_fuzz::frame::length::{self, Counts, Digits, Lengths, Order, Plus, Width};
 use mqttyd_fuzz::{Method, Promise, octets, option_marker, promises, size, span};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -13,6 +13,17 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             start: option_marker(u)?,
             offset: u.arbitrary::<Option<u8>>()?.map(offset),
             width: width(u.int_in_range(1..=4)?)?,
+            digits: match u.ratio(1, 6)? {
+                true => Some(*u.choose(&[Digits::Decimal, Digits::Hex])?),
+                false => None,
+            },
+            lengths: match u.ratio(1, 6)? {
+                true => {
+                    let middle = u.int_in_range(1..=254)?;
+                    Lengths::new(vec![(0, middle, size(u)?), (middle + 1, 255, size(u)?)])
+                }
+                false => Lengths::default(),
+            },
             order: *u.choose(&[Order::Big, Order::Little])?,
             mask: u.arbitrary()?,
             invert: u.arbitrary()?,

@@ -22,10 +22,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             never if never.0.is_zero() && until == Until::Marker => mqttyd_fuzz::span::Span::millis(20),
             span => span,
         };
+        let doubled = marker.len() == 1 && mask.is_none() && until == Until::Marker && u.arbitrary()?;
         let config = start::Config {
             marker,
             mask,
             until,
+            doubled,
             strip: u.arbitrary()?,
             ignore: octets(u)?,
             max: size(u)?,

@@ -9,6 +9,8 @@
 pub mod frame;
 #[path = "../../src/octets.rs"]
 pub mod octets;
+#[path = "../../src/read_any.rs"]
+mod read_any;
 #[path = "../../src/span.rs"]
 pub mod span;
 

@@ -55,6 +55,13 @@ impl Digits {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lengths(pub(super) Vec<(u32, u32, Size)>);
 
+impl Lengths {
+    /// From, to and length, in the order of the values; no value stands in two of them.
+    pub fn new(lengths: Vec<(u32, u32, Size)>) -> Lengths {
+        Lengths(lengths)
+    }
+}
+
 impl<'de> Deserialize<'de> for Lengths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = BTreeMap::<String, Size>::deserialize(deserializer)?;
