@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+mod counted;
 pub mod field;
 pub mod fold;
 pub mod frame;

@@ -2,6 +2,7 @@
 //! no socket. A profile's examples are tried.
 
 use crate::config::{Config, device};
+use crate::counted::counted;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -23,16 +24,14 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
                     down + port.command.len() + orders,
                 )
             });
-            let count =
-                |n: usize, one: &str, several: &str| format!("{n} {}", if n == 1 { one } else { several });
             writeln!(
                 out,
                 "{} is good: {}, {}, {}, {}",
                 path.display(),
-                count(read.config.broker.listeners().len(), "listener", "listeners"),
-                count(ports, "port", "ports"),
-                count(publish, "topic template", "topic templates"),
-                count(command, "command filter", "command filters"),
+                counted(read.config.broker.listeners().len(), "listener"),
+                counted(ports, "port"),
+                counted(publish, "topic template"),
+                counted(command, "command filter"),
             )?;
             for port in &read.config.port {
                 if let Some(plan) = port.plan() {
@@ -47,12 +46,7 @@ pub fn check(path: &Path, colour: bool, mut out: impl Write) -> io::Result<usize
         Err(faults) => {
             out.write_all(faults.render(colour).as_bytes())?;
             let n = faults.len();
-            writeln!(
-                out,
-                "{}: {n} {}",
-                path.display(),
-                if n == 1 { "fault" } else { "faults" }
-            )?;
+            writeln!(out, "{}: {}", path.display(), counted(n, "fault"))?;
             Ok(n)
         }
     }
@@ -65,12 +59,7 @@ fn check_device(path: &Path, colour: bool, mut out: impl Write) -> io::Result<us
         Err(faults) => {
             out.write_all(faults.render(colour).as_bytes())?;
             let n = faults.len();
-            writeln!(
-                out,
-                "{}: {n} {}",
-                path.display(),
-                if n == 1 { "fault" } else { "faults" }
-            )?;
+            writeln!(out, "{}: {}", path.display(), counted(n, "fault"))?;
             return Ok(n);
         }
     };
@@ -88,23 +77,20 @@ fn check_device(path: &Path, colour: bool, mut out: impl Write) -> io::Result<us
         }
     }
     let examples = device.config.example.len();
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
     match wrong {
         0 => writeln!(
             out,
-            "{} is good: {} kind{} of frame, {} command{}, {examples} example{}",
+            "{} is good: {} of frame, {}, {}",
             path.display(),
-            device.profile.kinds().count(),
-            plural(device.profile.kinds().count()),
-            device.profile.commands().len(),
-            plural(device.profile.commands().len()),
-            plural(examples),
+            counted(device.profile.kinds().count(), "kind"),
+            counted(device.profile.commands().len(), "command"),
+            counted(examples, "example"),
         )?,
         n => writeln!(
             out,
-            "{}: {n} of {examples} example{} fail",
+            "{}: {n} of {} fail",
             path.display(),
-            plural(examples)
+            counted(examples, "example")
         )?,
     }
     Ok(wrong)

@@ -8,6 +8,7 @@ use crate::broker::{self, Broker, Message, Publisher, Qos};
 use crate::clock::Clock;
 use crate::config::{Config as Whole, Faults};
 use crate::control::{self, Asked, Feed, Tap};
+use crate::counted::counted;
 use crate::notify;
 use crate::port::{self, Order, Parts, Port};
 use crate::serial::Watcher;
@@ -306,7 +307,7 @@ impl Gateway {
     /// Says in a line for `systemctl status` what runs.
     fn tell_status(&self) {
         let (ports, listeners) = (self.running.len(), self.broker.addresses().len());
-        let (ports, listeners) = (reload::count(ports, "port"), reload::count(listeners, "listener"));
+        let (ports, listeners) = (counted(ports, "port"), counted(listeners, "listener"));
         notify::status(&format!("{ports}, {listeners}"));
     }
 

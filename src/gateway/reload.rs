@@ -4,6 +4,7 @@ use super::{Error, FINISH, Gateway, OVERTIME, Running, announce};
 use crate::broker::{self, Bound};
 use crate::causes::Causes;
 use crate::config::{Config as Whole, Faults};
+use crate::counted::counted;
 use crate::journal;
 use crate::port::{self, Order};
 use std::fmt;
@@ -74,11 +75,6 @@ impl Plan {
             removed: running.iter().enumerate().filter_map(gone).collect(),
         }
     }
-}
-
-/// So many of them, in words.
-pub(super) fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 impl Gateway {
@@ -278,7 +274,7 @@ impl fmt::Display for Changes {
             parts.push("no port and no listener has changed".to_owned());
         }
         if self.kept > 0 {
-            parts.push(format!("{} untouched", count(self.kept, "port")));
+            parts.push(format!("{} untouched", counted(self.kept, "port")));
         }
         if !self.later.is_empty() {
             parts.push(format!("from the next start on only: {}", self.later.join(", ")));

@@ -4,6 +4,7 @@ mod capture;
 
 use super::watch::clean;
 use crate::config::Config;
+use crate::counted::counted;
 use crate::field::timestamp;
 use crate::port::config as port;
 use crate::port::replay::{Replay, Summary, Told};
@@ -211,11 +212,10 @@ fn sum(summary: &Summary) -> String {
         absent,
         out_of_range,
     } = summary;
-    let several = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut text = format!(
         "# {}, {damaged} damaged; {}",
-        several(*frames, "frame"),
-        several(*published, "message")
+        counted(*frames, "frame"),
+        counted(*published, "message")
     );
     for (count, what) in [
         (refused, "refused"),
