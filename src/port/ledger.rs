@@ -6,6 +6,7 @@ use crate::topic::Topic;
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,8 @@ pub(super) struct Ledger {
     open: BTreeMap<u64, Account>,
     remembered: VecDeque<(Topic, Topic, Bytes)>,
     acknowledged: VecDeque<Taken>,
+    /// Hashes of its own, so that nobody outside can make two commands look the same.
+    hashes: RandomState,
 }
 
 /// A command of quality of service 1, as its sender has numbered it.
@@ -31,8 +34,8 @@ pub(super) struct Ledger {
 struct Taken {
     client: Bytes,
     id: u16,
-    topic: Topic,
-    payload: Bytes,
+    /// A hash of topic and payload: what is sent again is the same.
+    what: u64,
     at: SystemTime,
 }
 
@@ -72,6 +75,7 @@ impl Ledger {
             open: BTreeMap::new(),
             remembered: VecDeque::new(),
             acknowledged: VecDeque::new(),
+            hashes: RandomState::new(),
         }
     }
 
@@ -103,11 +107,12 @@ impl Ledger {
     /// Whether this was taken not long ago, from the same client, under the same id. If not, it is remembered in place
     /// of what came under that id before.
     fn is_again(&mut self, message: &Message, sent: &Sent, now: SystemTime) -> bool {
+        let what = self.hashes.hash_one((&message.topic, &message.payload));
         let same = |taken: &Taken| taken.client == sent.client && taken.id == sent.id;
         if let Some(at) = self.acknowledged.iter().position(same) {
             let known = &self.acknowledged[at];
             let young = now.duration_since(known.at).is_ok_and(|age| age < AGAIN);
-            if sent.again && young && known.topic == message.topic && known.payload == message.payload {
+            if sent.again && young && known.what == what {
                 return true;
             }
             self.acknowledged.remove(at);
@@ -118,8 +123,7 @@ impl Ledger {
         self.acknowledged.push_back(Taken {
             client: sent.client.clone(),
             id: sent.id,
-            topic: message.topic.clone(),
-            payload: Bytes::copy_from_slice(&message.payload),
+            what,
             at: now,
         });
         false
