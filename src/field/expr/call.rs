@@ -233,15 +233,14 @@ impl Call {
                 byte.map_or(Value::Absent, |byte| Value::Int((*byte).into()))
             }
             Call::Interpolate => {
-                let points: Option<Vec<f64>> = arguments[1..]
-                    .iter()
-                    .map(|node| node.value(scope).number())
-                    .collect();
-                let between = first.number().zip(points).and_then(|(x, points)| {
-                    let (points, _) = points.as_chunks::<2>();
+                let (points, _) = arguments[1..].as_chunks::<2>();
+                let number = |node: &Node| node.value(scope).number();
+                let between = first.number().and_then(|x| {
                     points.windows(2).find_map(|pair| {
-                        let [[x0, y0], [x1, y1]] = [pair[0], pair[1]];
-                        let inside = x0 < x1 && (x0..=x1).contains(&x) || x1 < x0 && (x1..=x0).contains(&x);
+                        let [[x0, y0], [x1, y1]] = &pair else { return None };
+                        let (x0, x1) = (number(x0)?, number(x1)?);
+                        let inside = x0 != x1 && (x0.min(x1)..=x0.max(x1)).contains(&x);
+                        let (y0, y1) = (number(y0)?, number(y1)?);
                         inside.then(|| y0 + (x - x0) / (x1 - x0) * (y1 - y0))
                     })
                 });

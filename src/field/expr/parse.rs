@@ -1,7 +1,7 @@
 //! From an expression's text to what is evaluated.
 
 use super::super::record::Value;
-use super::call::CALLS;
+use super::call::{CALLS, Call};
 use super::{Names, Node, Op, Own};
 use crate::check::{Algorithm, Digest};
 use std::sync::Arc;
@@ -322,6 +322,11 @@ impl Parser<'_> {
             return Err(format!(
                 "`{name}` takes {many} values, here are {}",
                 arguments.len()
+            ));
+        }
+        if *call == Call::Interpolate && arguments.len().is_multiple_of(2) {
+            return Err(format!(
+                "`{name}` takes a value, and then pairs: the last x has no y"
             ));
         }
         Ok(Node::Call(*call, arguments))
