@@ -106,6 +106,17 @@ mod tests {
         assert!(error.contains("did you mean `plantower-pms5003`"), "{error}");
     }
 
+    #[test]
+    fn what_lies_in_lists_is_shown_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.toml");
+        let text = "frame = { fixed = { length = 2 } }\n\
+            fields = [{ name = \"l\", repeat = 2, fields = [{ name = \"a\", type = \"u8\" }] }]\n";
+        std::fs::write(&path, text).unwrap();
+        let shown = explain(path.to_str().unwrap(), None, &[7, 8], None).unwrap();
+        assert!(shown.contains(" l.0.a ") && shown.contains(" l.1.a "), "{shown}");
+    }
+
     /// A record begins at a whole byte, so its bits are not at the byte where those before it end.
     #[test]
     fn a_record_behind_single_bits_is_shown_where_it_is() {

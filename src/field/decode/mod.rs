@@ -183,9 +183,9 @@ impl<'t> Run<'t> {
         let mut inner = Level::new(layout, Some(&scope), index);
         let view = View { first, ..*view };
         let mut cursor = Cursor::default();
-        self.path.push(step.name.clone());
+        let depth = self.enter(step, index);
         let read = self.steps(&layout.steps, &view, &mut cursor, &mut inner);
-        self.path.pop();
+        self.path.truncate(depth);
         self.stopped = stops(&layout.stop, &inner.scope(&Value::Absent, cursor, view.bytes));
         read.map(|()| (inner.record, cursor.next.max(1)))
     }
@@ -318,6 +318,16 @@ impl<'t> Run<'t> {
         }
     }
 
+    /// Goes into a record, by its name and, in a list, its number. Gives how deep it was before.
+    fn enter(&mut self, step: &Step, index: usize) -> usize {
+        let depth = self.path.len();
+        self.path.push(step.name.clone());
+        if step.repeat.is_some() {
+            self.path.push(index.to_string().into());
+        }
+        depth
+    }
+
     /// What was read without a length ends where its last field ends.
     fn advance(&self, step: &Step, view: &View<'_>, cursor: &mut Cursor, used: usize) {
         let open = matches!(step.length, Length::Rest) && step.until.is_none() && step.find.is_none();
@@ -338,9 +348,9 @@ impl<'t> Run<'t> {
         index: usize,
     ) -> Result<Record, Fault> {
         let scope = level.scope(&Value::Absent, *cursor, view.bytes);
-        self.path.push(step.name.clone());
+        let depth = self.enter(step, index);
         let read = self.layout(layout, &piece.bytes, piece.at, Some(&scope), index);
-        self.path.pop();
+        self.path.truncate(depth);
         let (record, used) = read?;
         self.advance(step, view, cursor, used);
         Ok(record)

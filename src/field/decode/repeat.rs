@@ -84,9 +84,7 @@ impl Run<'_> {
                     return Err(self.too_often(step, view));
                 }
                 self.spend(step)?;
-                self.path.push(all.len().to_string().into());
                 let read = self.across(layout, step, view, view.first + first, level, all.len());
-                self.path.pop();
                 let (record, used) = read?;
                 *cursor = Cursor {
                     last: first,
@@ -145,9 +143,7 @@ impl Run<'_> {
                             break;
                         }
                         let n = all.len();
-                        self.path.push(n.to_string().into());
                         let record = self.record(layout, step, &piece, view, &mut here, level, n);
-                        self.path.pop();
                         all.push(Value::Record(Box::new(record?)));
                         stop = std::mem::take(&mut self.stopped);
                     }
