@@ -3,6 +3,7 @@
 mod commands;
 mod corpus;
 mod flips;
+mod newcomers;
 mod noise;
 mod page;
 mod streams;
