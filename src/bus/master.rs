@@ -29,8 +29,8 @@ const HAPPENED: usize = 4096;
 /// What the line should do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<'a> {
-    /// Write these bytes, the rest of one frame.
-    Write(&'a [u8]),
+    /// Write these bytes, the rest of one frame; before its first one there is a break of this length, if it isn't zero.
+    Write(&'a [u8], Duration),
     /// Set this speed; what was written is on the wire.
     Baud(u32),
     /// Nothing, until the deadline or until something comes.
@@ -345,19 +345,12 @@ impl Bus {
                 self.baud = baud;
                 Next::Baud(baud)
             }
-            (Doing::Writing { at, .. }, _) => Next::Write(&self.request[at..]),
+            (Doing::Writing { at, .. }, _) => Next::Write(&self.request[at..], self.wake()),
             _ => Next::Idle,
         }
     }
 
-    /// What is being written: the rest of a frame, and the break before it.
-    pub(crate) fn in_hand(&self) -> Option<(&[u8], Duration)> {
-        match self.doing {
-            Doing::Writing { at, .. } => Some((&self.request[at..], self.wake())),
-            _ => None,
-        }
-    }
-
+    /// The break before what is being written.
     fn wake(&self) -> Duration {
         let step = self.job.as_ref().and_then(Job::step);
         step.map_or(Duration::ZERO, |step| step.wake)

@@ -139,8 +139,7 @@ fn poll_bus(cx: &mut Context<'_>, line: &mut serial::Port, master: &mut Master, 
     }
     loop {
         match master.bus.next(now(), begin) {
-            bus::Next::Write(_) => {
-                let (rest, wake) = master.bus.in_hand().unwrap_or_default();
+            bus::Next::Write(rest, wake) => {
                 return line.poll_send(cx, rest, wake).map(Event::Asked);
             }
             bus::Next::Baud(baud) => {
@@ -170,10 +169,7 @@ fn poll_line(
     read: bool,
 ) -> Poll<Event> {
     let written = match outbox.next(now()) {
-        Next::Write(_) => {
-            let (rest, wake) = outbox.in_hand().unwrap_or_default();
-            line.poll_send(cx, rest, wake)
-        }
+        Next::Write(rest, wake) => line.poll_send(cx, rest, wake),
         Next::Wait(_) | Next::Idle => settle(cx, line).map(Err),
     };
     if let Poll::Ready(result) = written {

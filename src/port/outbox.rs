@@ -35,8 +35,8 @@ pub(crate) struct Policy {
 /// What the line should do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<'a> {
-    /// Write these bytes, the rest of one frame.
-    Write(&'a [u8]),
+    /// Write these bytes, the rest of one frame; before its first one there is a break of this length, if it isn't zero.
+    Write(&'a [u8], Duration),
     /// Keep silent until then.
     Wait(Instant),
     /// Nothing to write.
@@ -140,15 +140,11 @@ impl Outbox {
             self.writing = self.queue.pop_front().map(|queued| (queued, 0));
         }
         match &self.writing {
-            Some((queued, written)) => Next::Write(&queued.frame[*written..]),
+            Some((queued, written)) => {
+                Next::Write(&queued.frame[*written..], self.policies[queued.entry].wake)
+            }
             None => Next::Idle,
         }
-    }
-
-    /// What is being written: the rest of a frame, and the break before it.
-    pub(crate) fn in_hand(&self) -> Option<(&[u8], Duration)> {
-        let (queued, written) = self.writing.as_ref()?;
-        Some((&queued.frame[*written..], self.policies[queued.entry].wake))
     }
 
     /// The line took `count` bytes. Gives the frame when that was its end.
@@ -236,7 +232,7 @@ mod tests {
         let mut oldest = outbox(1, true, Duration::ZERO);
         assert_eq!(oldest.push(queued("a", 0, now)), Ok(()));
         assert_eq!(oldest.push(queued("b", 0, now)).unwrap_err().frame, b"a");
-        assert_eq!(oldest.next(now), Next::Write(b"b"));
+        assert_eq!(oldest.next(now), Next::Write(b"b", Duration::ZERO));
     }
 
     #[test]
@@ -246,12 +242,12 @@ mod tests {
         let mut outbox = outbox(8, false, 10 * MS);
         outbox.push(queued("abcde", 0, later)).unwrap();
         outbox.push(queued("f", 0, later)).unwrap();
-        assert_eq!(outbox.next(start), Next::Write(b"abcde"));
+        assert_eq!(outbox.next(start), Next::Write(b"abcde", Duration::ZERO));
         assert_eq!(outbox.wrote(3, start), None);
-        assert_eq!(outbox.next(start), Next::Write(b"de"));
+        assert_eq!(outbox.next(start), Next::Write(b"de", Duration::ZERO));
         assert_eq!(outbox.wrote(2, start).unwrap().frame, b"abcde");
         assert_eq!(outbox.next(start), Next::Wait(start + 15 * MS));
-        assert_eq!(outbox.next(start + 15 * MS), Next::Write(b"f"));
+        assert_eq!(outbox.next(start + 15 * MS), Next::Write(b"f", Duration::ZERO));
     }
 
     #[test]
@@ -259,7 +255,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = outbox(8, false, Duration::ZERO);
         outbox.push(queued("held back", 0, now + 5 * MS)).unwrap();
-        assert_eq!(outbox.next(now), Next::Write(b"held back"));
+        assert_eq!(outbox.next(now), Next::Write(b"held back", Duration::ZERO));
         assert_eq!(outbox.expiry(), Some(now + 5 * MS));
         assert_eq!(outbox.expired(now + 5 * MS).unwrap().frame, b"held back");
         assert_eq!(outbox.next(now), Next::Idle);

@@ -75,6 +75,11 @@ impl Port {
         (&mut self.turn, real, &mut self.timer)
     }
 
+    /// Whether a frame is on its way, or the line is still to be turned back behind one.
+    pub(super) fn is_sending(&self) -> bool {
+        self.turn.is_sending()
+    }
+
     /// What the line told beside the bytes that were read last: breaks, and where frames begin.
     pub fn marks(&self) -> &[Mark] {
         self.marks.as_ref().map_or(&[], Marks::found)

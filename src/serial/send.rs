@@ -61,6 +61,10 @@ impl Port {
 
     /// No frame is in hand: turns the line back when the last bit has left. Ready when nothing is left to be done.
     pub fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // As it mostly is: asked each time that the port's task looks for something to do.
+        if !self.is_sending() {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             let (turn, mut wire, timer) = self.at_work(cx);
             match turn.settle(&mut wire)? {

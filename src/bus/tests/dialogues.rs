@@ -71,7 +71,7 @@ fn play(mut device: Device, poll: usize, replies: &mut BTreeMap<Vec<u8>, Vec<Vec
     let mut done = false;
     while now < end && !done {
         match bus.next(now, true) {
-            Next::Write(bytes) => {
+            Next::Write(bytes, _) => {
                 let bytes = bytes.to_vec();
                 bus.wrote(bytes.len(), now);
                 let reply = replies.get_mut(&bytes).and_then(|replies| match replies.len() {

@@ -216,7 +216,7 @@ impl Line {
             at = self.now;
             assert!(rounds < 1000, "it goes round in a circle");
             match self.bus.next(self.now, true) {
-                Next::Write(bytes) => {
+                Next::Write(bytes, _) => {
                     let bytes = bytes.to_vec();
                     self.written.push((self.now, bytes.clone()));
                     self.request(&bytes);

@@ -63,7 +63,7 @@ fn run(device: Device, time: Duration, mut answer: impl FnMut(&str) -> &'static 
     let mut coming: Option<(Instant, &str)> = None;
     while now < end {
         match bus.next(now, true) {
-            Next::Write(bytes) => {
+            Next::Write(bytes, _) => {
                 let bytes = bytes.to_vec();
                 bus.wrote(bytes.len(), now);
                 let asked = String::from_utf8(bytes).unwrap().trim_end().to_owned();
