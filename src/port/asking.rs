@@ -4,7 +4,6 @@ use super::config::{self, Config};
 use super::ledger::Step;
 use super::quality::Seen;
 use super::shared::Addressed;
-use super::traffic::publish;
 use super::up::Uplink;
 use super::{Error, Port, now};
 use crate::broker::Message;
@@ -395,38 +394,17 @@ impl Port {
                 false
             });
         }
-        let Port {
-            name,
-            master,
-            parts,
-            held,
-            counters,
-            unpublished,
-            ..
-        } = self;
-        let Some(master) = master else { return };
+        let (Some(master), _, mut out) = self.outward() else {
+            return;
+        };
         let base = master.bases.get(number).copied().unwrap_or(0);
         let Some(uplink) = master.uplinks.get_mut(number) else {
             return;
         };
-        let (mut made, mut refused) = (0, None);
-        uplink.messages(bytes, Some(record), stamp, now(), |entry, message| match publish(
-            message,
-            base + entry,
-            name,
-            parts,
-            held,
-            counters,
-            unpublished,
-        ) {
-            Ok(()) => made += 1,
-            Err(why) => refused = Some(why),
+        uplink.messages(bytes, Some(record), stamp, now(), |entry, message| {
+            out.publish(message, base + entry);
         });
-        let verdict = match refused {
-            Some(why) => Verdict::Refused(why),
-            None if made > 0 => Verdict::Published,
-            None => Verdict::Skipped,
-        };
+        let verdict = out.verdict();
         self.see(Direction::Up, bytes, verdict);
     }
 
@@ -521,14 +499,11 @@ impl Port {
 
     /// So many bytes came from the line, and what it told beside them.
     pub(super) fn heard_bytes(&mut self, count: usize, marks: &[Mark]) {
-        self.counters.bytes_in += count as u64;
-        self.received += count as u64;
-        self.stamp = SystemTime::now();
+        self.came(count, marks);
         if let Some(master) = &mut self.master {
             let Master { bus, buffer, .. } = &mut **master;
             let (now, bytes, mut from) = (now(), &buffer[..count.min(READ)], 0);
             for mark in marks {
-                self.counters.breaks += u64::from(mark.is_break);
                 if from < mark.at {
                     bus.received(&bytes[from..mark.at], now);
                     from = mark.at;

@@ -13,6 +13,7 @@ mod down;
 mod event;
 mod ledger;
 mod outbox;
+mod outward;
 mod quality;
 pub mod replay;
 mod serve;

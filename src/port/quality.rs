@@ -1,7 +1,6 @@
 //! What is known of the values of a bus's devices, and since when and why not: retained, and told as it changes.
 
 use super::Port;
-use super::traffic::publish;
 use crate::bus::{Change, Fault};
 use crate::field::record::Record;
 use crate::field::timestamp;
@@ -115,16 +114,9 @@ impl Port {
 
     /// Publishes in the entries that want it why a poll's values can't be read.
     pub(super) fn say_unread(&mut self, number: usize, poll: &Arc<str>) {
-        let Port {
-            name,
-            master,
-            parts,
-            held,
-            counters,
-            unpublished,
-            ..
-        } = self;
-        let Some(master) = master else { return };
+        let (Some(master), _, mut out) = self.outward() else {
+            return;
+        };
         let (Some(uplink), Some(base)) = (master.uplinks.get_mut(number), master.bases.get(number)) else {
             return;
         };
@@ -153,7 +145,7 @@ impl Port {
         let why = Json::Object(told).to_string();
         uplink.unread(&known.frames, since, &why, &mut |entry, message| {
             // What can't be published has been counted and warned of.
-            let _ = publish(message, base + entry, name, parts, held, counters, unpublished);
+            out.publish(message, base + entry);
         });
     }
 

@@ -1,16 +1,16 @@
 //! What passes on a port: frames become messages, commands become frames, and all of it is counted and told.
 
+use super::asking::Master;
 use super::counters::Counters;
 use super::ledger::Step;
 use super::outbox::{Outbox, Queued};
+use super::outward::Outward;
 use super::serve::Slave;
-use super::up::Unpublished;
-use super::{Parts, Port, now};
+use super::{Port, now};
 use crate::broker::{Message, PublishError, Publisher, Qos, Refused, Subscriber};
 use crate::bus::Life;
 use crate::control::{Direction, Event as Seen, Tap, Verdict};
 use crate::field::record::{Entry, Quality, Record};
-use crate::fold::Run;
 use crate::frame::Item;
 use crate::profile::{Outcome, Reader};
 use crate::serial::Mark;
@@ -79,12 +79,9 @@ fn serve(
 impl Port {
     /// So many bytes were read into the decoder, and what the line told beside them.
     pub(super) fn read_bytes(&mut self, count: usize, marks: &[Mark]) {
-        self.counters.bytes_in += count as u64;
-        self.received += count as u64;
-        self.stamp = SystemTime::now();
+        self.came(count, marks);
         let (now, mut from) = (now(), 0);
         for mark in marks {
-            self.counters.breaks += u64::from(mark.is_break);
             self.decoder.filled(mark.at.saturating_sub(from), now);
             from = mark.at;
             if mark.cut {
@@ -93,6 +90,14 @@ impl Port {
         }
         self.decoder.filled(count.saturating_sub(from), now);
         self.changed();
+    }
+
+    /// Counts what came from the line.
+    pub(super) fn came(&mut self, count: usize, marks: &[Mark]) {
+        self.counters.bytes_in += count as u64;
+        self.counters.breaks += marks.iter().filter(|mark| mark.is_break).count() as u64;
+        self.received += count as u64;
+        self.stamp = SystemTime::now();
     }
 
     /// Takes the frames out of the decoder, until it has no more or the broker has no more room.
@@ -126,54 +131,36 @@ impl Port {
             match item {
                 Item::Frame(frame) => {
                     counters.frames += 1;
-                    let (mut made, mut refused) = (0, None);
                     let read = match (&mut *slave, &mut *reader) {
-                        (Some(slave), _) => Ok(serve(slave, frame, outbox, counters)),
+                        (Some(slave), _) => Ok((None, serve(slave, frame, outbox, counters))),
                         (None, Some(reader)) => {
-                            meaning(reader, branch, frame, counters).map(|record| vec![record])
+                            meaning(reader, branch, frame, counters).map(|record| (Some(record), vec![]))
                         }
-                        (None, None) => Ok(vec![None]),
+                        (None, None) => Ok((Some(None), vec![])),
                     };
-                    match read {
-                        Ok(records) => {
-                            for record in &records {
+                    let verdict = match read {
+                        // One record or none, unless a master has written several.
+                        Ok((one, several)) => {
+                            let mut out = Outward::new(name, parts, held, counters, unpublished);
+                            for record in one.iter().chain(&several) {
                                 let record = record.as_ref();
-                                uplink.messages(
-                                    frame,
-                                    record,
-                                    *stamp,
-                                    now(),
-                                    |entry, message| match publish(
-                                        message,
-                                        entry,
-                                        name,
-                                        parts,
-                                        held,
-                                        counters,
-                                        unpublished,
-                                    ) {
-                                        Ok(()) => made += 1,
-                                        Err(why) => refused = Some(why),
-                                    },
-                                );
+                                uplink.messages(frame, record, *stamp, now(), |entry, message| {
+                                    out.publish(message, entry);
+                                });
                             }
                             if let Some(count) = misread.good() {
                                 info!(event = "frames-understood", port = %name, count, "frames are as the device's description says again");
                             }
+                            out.verdict()
                         }
                         Err(why) => {
                             if let Some(count) = misread.fault(now()) {
                                 warn!(event = "frames-misread", port = %name, count, "a frame is not as the device's description says: {why}");
                             }
-                            refused = Some(why);
+                            Verdict::Refused(why)
                         }
-                    }
+                    };
                     if parts.tap.watched() {
-                        let verdict = match refused {
-                            Some(why) => Verdict::Refused(why),
-                            None if made > 0 => Verdict::Published,
-                            None => Verdict::Skipped,
-                        };
                         see(&parts.tap, name, *stamp, Direction::Up, frame, verdict);
                     }
                     if let Some(count) = damaged.good() {
@@ -468,22 +455,13 @@ impl Port {
         if !all && self.publish_deadline().is_none_or(|due| due > now) {
             return;
         }
-        let Port {
-            name,
-            uplink,
-            master,
-            parts,
-            held,
-            counters,
-            unpublished,
-            ..
-        } = self;
         let mut any = false;
-        let of_devices = master.iter_mut().flat_map(|master| master.uplinks());
+        let (master, uplink, mut out) = self.outward();
+        let of_devices = master.into_iter().flat_map(Master::uplinks);
         for (base, uplink) in std::iter::once((0, uplink)).chain(of_devices) {
             let mut send = |entry: usize, message| {
                 any = true;
-                let _ = publish(message, base + entry, name, parts, held, counters, unpublished);
+                out.publish(message, base + entry);
             };
             if all {
                 uplink.flush(now, &mut send);
@@ -576,46 +554,15 @@ impl Port {
     }
 }
 
-/// Gives the broker what an entry has made, and counts it; or counts that it has made nothing, and says why.
-pub(super) fn publish(
-    made: Result<Message, Unpublished>,
-    entry: usize,
-    name: &Arc<str>,
-    parts: &mut Parts,
-    held: &mut VecDeque<Message>,
-    counters: &mut Counters,
-    unpublished: &mut [Run],
-) -> Result<(), String> {
-    let fault = match made {
-        Ok(message) => match offer(&mut parts.publisher, held, message) {
-            Offered::Refused(why) => why,
-            taken => {
-                counters.published += 1;
-                counters.held_back += u64::from(matches!(taken, Offered::Held));
-                if let Some(count) = unpublished.get_mut(entry).and_then(Run::good) {
-                    info!(event = "published-again", port = %name, count, "frames are published again");
-                }
-                return Ok(());
-            }
-        },
-        Err(error) => error.to_string(),
-    };
-    counters.unpublished += 1;
-    if let Some(count) = unpublished.get_mut(entry).and_then(|run| run.fault(now())) {
-        warn!(event = "unpublished", port = %name, count, "a frame could not be published: {fault}");
-    }
-    Err(fault)
-}
-
 /// What became of a message.
-enum Offered {
+pub(super) enum Offered {
     Taken,
     Held,
     Refused(String),
 }
 
 /// Gives the broker a message, or holds it behind those that it had no room for.
-fn offer(publisher: &mut Publisher, held: &mut VecDeque<Message>, message: Message) -> Offered {
+pub(super) fn offer(publisher: &mut Publisher, held: &mut VecDeque<Message>, message: Message) -> Offered {
     if held.is_empty() {
         match publisher.offer(message) {
             Ok(()) => return Offered::Taken,
