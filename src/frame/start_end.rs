@@ -180,7 +180,11 @@ impl Method {
             Ok(Met::Start(place) | Met::Wrong(place)) if place + behind > self.max() => {
                 return short(place + behind);
             }
-            Ok(Met::Start(place)) => return Step::Skip(place, Damage::Unfinished),
+            Ok(Met::Start(place)) => {
+                // One that overlaps it may be the true one.
+                let past = (place + 1).saturating_sub(self.config.start.len());
+                return Step::Skip(past.max(1), Damage::Unfinished);
+            }
             Ok(Met::Wrong(_)) => return Step::Skip(1, Damage::Escape),
             Err(step) => return step,
         };

@@ -57,6 +57,21 @@ fn a_frame_that_was_cut_off() {
     );
 }
 
+/// A start marker that overlaps itself, behind bytes that look like its beginning.
+#[test]
+fn the_true_start_may_overlap_a_false_one() {
+    let framing = text(
+        "'ccc'",
+        "'ccb'",
+        "strip = false, escape = { stuff = { mark = 'cc', with = 'a' } }",
+    );
+    let wire = encode(&framing, &Hash, b"cccc").unwrap();
+    assert_eq!(
+        decode(&framing, &Hash, &[b"cc", &wire[..]].concat()),
+        [damaged(Damage::Unfinished, "cc"), frame("cccc")]
+    );
+}
+
 /// IEC 62056-21 (NEVA MT 324 and others): STX data ETX and one check byte.
 #[test]
 fn the_check_may_stand_behind_the_end() {

@@ -207,6 +207,19 @@ fn what_says_that_it_is_longer_than_any_is_not_sent() {
     assert!(encode(&framing, &(), &[1, 0x14, 2, 6, 0]).is_ok());
 }
 
+/// A request whose number is still to come is too long for `max`, or no request at all.
+#[test]
+fn what_is_too_long_is_said_when_it_is_sure() {
+    let config = Config {
+        max: Size::new(6).unwrap(),
+        ..Config::default()
+    };
+    let framing = Frame::ModbusRtu(config).build(CHAR).unwrap();
+    for text in ["010300010001", "010301010101"] {
+        cuts_do_not_matter(&framing, &(), &hex(text), &[1], 6);
+    }
+}
+
 proptest! {
     #[test]
     fn cutting(bytes in bytes(b"\x01\x03\x04\x10\x17\x2b", 400), cuts in cuts()) {
