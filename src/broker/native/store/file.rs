@@ -69,6 +69,10 @@ const LATER: [&str; 2] = [
     ALTER TABLE session ADD COLUMN last_id INTEGER;",
 ];
 
+/// The checksum of what SQLite keeps of these statements. A letter of them that turned would be another column, and nothing
+/// could be written any more.
+const SCHEMA: u32 = 446_140_748;
+
 /// Those with something of a session.
 const OF_SESSIONS: [&str; 5] = ["session", "subscription", "queued", "sent", "received"];
 
@@ -108,7 +112,7 @@ impl FileError {
     /// What it means where a file that was there can't be opened although it may be: unless the system has its
     /// reasons, something is wrong in it.
     pub(super) fn at_open(self) -> FileError {
-        let FileError::Now(rusqlite::Error::SqliteFailure(error, _)) = &self else {
+        let FileError::Now(error) = &self else {
             return self;
         };
         let unreadable = [
@@ -116,22 +120,41 @@ impl FileError {
             ffi::SQLITE_IOERR_SHORT_READ,
             ffi::SQLITE_IOERR_CORRUPTFS,
         ];
-        match error.code {
-            ErrorCode::SystemIoFailure if unreadable.contains(&error.extended_code) => {
-                FileError::Damaged(self.to_string())
-            }
-            ErrorCode::SystemIoFailure
-            | ErrorCode::DiskFull
-            | ErrorCode::CannotOpen
-            | ErrorCode::OutOfMemory
-            | ErrorCode::PermissionDenied => self,
-            _ => FileError::Damaged(self.to_string()),
+        let reasons = match error.sqlite_error() {
+            Some(error) => match error.code {
+                ErrorCode::SystemIoFailure => !unreadable.contains(&error.extended_code),
+                ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::PermissionDenied => true,
+                _ => false,
+            },
+            // A statement of ours that doesn't fit the tables.
+            None => false,
+        };
+        match reasons {
+            true => self,
+            false => FileError::Damaged(self.to_string()),
         }
     }
 }
 
 pub(super) fn damaged(what: &str) -> FileError {
     FileError::Damaged(what.to_owned())
+}
+
+/// The checksum of the tables as they are.
+fn schema(sqlite: &Connection) -> Result<u32, FileError> {
+    let mut query = sqlite.prepare("SELECT name, tbl_name, sql FROM sqlite_schema ORDER BY name")?;
+    let mut rows = query.query([])?;
+    let mut sum = Sum::of("sqlite_schema");
+    while let Some(row) = rows.next()? {
+        for column in 0..3 {
+            let text = row.get_ref(column)?.as_bytes_or_null();
+            sum = sum.some_bytes(text.map_err(|_| damaged("its tables are not ours"))?);
+        }
+    }
+    Ok(sum.end())
 }
 
 /// An open file.
@@ -188,6 +211,9 @@ impl File {
             }
             (APPLICATION, newer) if newer > VERSION => return Err(FileError::Newer(newer)),
             _ => return Err(damaged("it is not one of ours")),
+        }
+        if schema(&sqlite)? != SCHEMA {
+            return Err(damaged("its tables are not ours"));
         }
         let word: String = sqlite.pragma_query_value(None, "quick_check", |row| row.get(0))?;
         if word != "ok" {
@@ -591,4 +617,19 @@ pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_tables() {
+        let sqlite = Connection::open_in_memory().unwrap();
+        sqlite.execute_batch(TABLES).unwrap();
+        for step in LATER {
+            sqlite.execute_batch(step).unwrap();
+        }
+        assert_eq!(schema(&sqlite).unwrap(), SCHEMA);
+    }
 }
