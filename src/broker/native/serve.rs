@@ -31,7 +31,8 @@ pub(super) struct Rate(Mutex<Turns>);
 #[derive(Debug)]
 struct Turns {
     per_second: u32,
-    next: Instant,
+    /// When the last one had its turn; none: nobody had.
+    last: Option<Instant>,
 }
 
 impl Rate {
@@ -39,7 +40,7 @@ impl Rate {
     pub(super) fn new(per_second: u32) -> Rate {
         Rate(Mutex::new(Turns {
             per_second,
-            next: Instant::now(),
+            last: None,
         }))
     }
 
@@ -57,9 +58,10 @@ impl Rate {
                 return;
             }
             let each = Duration::from_secs(1) / turns.per_second;
-            let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
-            turns.next = turns.next.max(earliest) + each;
-            turns.next
+            let earliest = now.checked_sub(Duration::from_secs(1));
+            let due = turns.last.max(earliest).map_or(now, |last| last + each);
+            turns.last = Some(due);
+            due
         };
         if due > now {
             sleep_until(due).await;
@@ -181,8 +183,13 @@ impl Guest {
     async fn serve(self, incoming: Box<Incoming>) {
         let _alarm = Alarm(self.shared.clone());
         let peer = incoming.peer().clone();
-        // What comes before a client is known is boxed: it would be a part of each connection as long as that lives.
-        let Some((client, seated, version)) = Box::pin(self.welcome(*incoming, &peer)).await else {
+        // What comes before a client is known is boxed: it would be a part of each connection as long as that lives. The
+        // box that it came in is gone before.
+        let welcome = {
+            let incoming = incoming;
+            Box::pin(self.welcome(*incoming, &peer))
+        };
+        let Some((client, seated, version)) = welcome.await else {
             return;
         };
         self.known.store(true, Ordering::Relaxed);
@@ -279,5 +286,32 @@ impl Lines {
         self.untold += 1;
         let tell = self.bad.take(Instant::now().into_std());
         tell.then(|| std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also right after the start: the first client waited for the second turn once.
+    #[tokio::test(start_paused = true)]
+    async fn a_seconds_worth_of_clients_comes_at_once() {
+        let rate = Rate::new(100);
+        let start = Instant::now();
+        for _ in 0..2 {
+            let before = Instant::now();
+            for _ in 0..100 {
+                rate.turn().await;
+            }
+            assert_eq!(before.elapsed(), Duration::ZERO);
+            rate.turn().await;
+            assert_eq!(before.elapsed(), Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        rate.set(0);
+        for _ in 0..1000 {
+            rate.turn().await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_millis(2020));
     }
 }
