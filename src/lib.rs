@@ -16,6 +16,7 @@ pub mod fold;
 pub mod frame;
 pub mod gateway;
 pub mod journal;
+mod memory;
 pub mod modbus;
 pub mod notify;
 pub mod octets;

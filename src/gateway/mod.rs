@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config as Whole, Faults};
 use crate::control::{self, Asked, Feed, Tap};
 use crate::counted::counted;
+use crate::memory;
 use crate::notify;
 use crate::port::{self, Order, Parts, Port};
 use crate::serial::Watcher;
@@ -22,13 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 /// How long the ports may take to finish what they have in hand: the whole gateway has to be gone within 2 s.
 const FINISH: Duration = Duration::from_millis(900);
 /// A port that has not ended so long after that is ended.
 const OVERTIME: Duration = Duration::from_millis(100);
+/// So long after a start or a reload the code that it took is let go.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Where the service has its control socket (the unit's RuntimeDirectory).
 const SOCKET: &str = "/run/mqttyd/control.sock";
 /// How long the last messages may take to reach the subscribers' sockets.
@@ -176,6 +179,8 @@ pub async fn run(
         );
     }
     let mut stop = std::pin::pin!(stop);
+    let mut settle = std::pin::pin!(sleep(SETTLE));
+    let mut settled = false;
     let result = loop {
         // Each arm is cancel-safe: `supervise` ends with the first thing that it takes from a set.
         let asked = tokio::select! {
@@ -183,11 +188,19 @@ pub async fn run(
             error = gateway.supervise() => break Err(error),
             Some(asked) = asks.recv() => Some(asked),
             () = hangup() => None,
+            () = &mut settle, if !settled => {
+                memory::forget_code();
+                memory::trim();
+                settled = true;
+                continue;
+            }
         };
         notify::reloading();
         let outcome = gateway.reload(read.clone()).await;
         notify::ready();
         gateway.tell_status();
+        settle.as_mut().reset(Instant::now() + SETTLE);
+        settled = false;
         match outcome {
             Ok(said) => {
                 if let Some(asked) = asked {

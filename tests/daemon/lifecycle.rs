@@ -1,9 +1,9 @@
 //! How the process starts, says that it lives, and ends.
 
-use crate::support::{Client, Daemon, Device, PATIENCE, Program, Setup, Version, mqttyd};
+use crate::support::{Client, Daemon, Device, PATIENCE, Program, Setup, Version, mqttyd, pause};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn ready_is_said_when_the_broker_takes_connections_whether_or_not_ports_are_there() {
@@ -130,6 +130,27 @@ fn a_client_that_stops_reading_harms_itself_alone() {
     });
     let resident = daemon.resident();
     assert!(resident < 100 << 20, "{} MiB are resident", resident >> 20);
+}
+
+/// Reading a configuration runs through much of the program; what is needed of it later comes back.
+#[test]
+fn the_code_of_the_start_does_not_stay() {
+    let device = Device::new();
+    let daemon = Daemon::start(&format!(
+        "[[port]]\nname = 'air'\npath = {:?}\n[[port.publish]]\ntopic = 'air'",
+        device.path()
+    ));
+    let begin = Instant::now();
+    while daemon.resident() * 3 > daemon.most_resident() * 2 {
+        let (now, most) = (daemon.resident(), daemon.most_resident());
+        assert!(begin.elapsed() < PATIENCE, "{now} bytes of {most} are resident");
+        pause(Duration::from_millis(20));
+    }
+    daemon.wait_ports(&["air"], "open");
+    let mut client = daemon.client("reader");
+    client.subscribe("air", 1);
+    device.send(b"still here\n");
+    assert_eq!(client.next().text(), "still here");
 }
 
 #[test]

@@ -218,11 +218,20 @@ impl Daemon {
 
     /// How many bytes of memory it holds.
     pub(crate) fn resident(&self) -> usize {
+        self.size("VmRSS:")
+    }
+
+    /// The most that it has held since its start.
+    pub(crate) fn most_resident(&self) -> usize {
+        self.size("VmHWM:")
+    }
+
+    fn size(&self, key: &str) -> usize {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.program.id())).expect("a process that runs");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(key))
             .expect("its size");
         line.trim()
             .trim_end_matches(" kB")

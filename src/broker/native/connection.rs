@@ -289,7 +289,8 @@ impl Client {
         let mut left = BytesMut::new();
         self.outlet.lock().take(self.shared.committed(), &mut left);
         self.writing.unsplit(left);
-        finish(&mut self.stream, &mut self.writing).await;
+        // Boxed: it would be a part of each connection as long as that lives.
+        Box::pin(finish(&mut self.stream, &mut self.writing)).await;
         ended
     }
 

@@ -4,6 +4,7 @@
 //! as a single allocation that is still in use behind them is enough to hold on to it all.
 
 use super::Shared;
+use crate::memory;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -16,17 +17,7 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
     loop {
         shared.sweep.notified().await;
         // A panic there would say nothing of the broker.
-        let _ = tokio::task::spawn_blocking(give_back).await;
+        let _ = tokio::task::spawn_blocking(memory::trim).await;
         sleep(REST).await;
     }
 }
-
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn give_back() {
-    // SAFETY: it has no conditions; it is made for any thread at any time.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Other allocators do it by themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}

@@ -4,12 +4,11 @@ use super::super::message::{Message, Who};
 use super::super::shown::Shown;
 use super::super::wire::{Connack, Connect, Fault, Version, Will, reason};
 use super::outlet::{End, Outlet};
-use super::session::{Connection, Endpoint, FOR_EVER, Session};
+use super::session::{Aliases, Connection, Endpoint, FOR_EVER, Session};
 use super::{Hub, Key, Seat, Timer, filter};
 use crate::broker::Qos;
 use bytes::Bytes;
 use bytestring::ByteString;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -162,9 +161,12 @@ impl Hub {
             outlet: outlet.clone(),
             window: window.into(),
             longest: connect.maximum_packet.map_or(usize::MAX, |most| most as usize),
-            aliases_in: Vec::new(),
-            aliases_out: HashMap::new(),
-            aliases_most: connect.alias_maximum,
+            aliases: (connect.alias_maximum > 0).then(|| {
+                Box::new(Aliases {
+                    most: connect.alias_maximum,
+                    ..Aliases::default()
+                })
+            }),
         });
         if let Some(due) = session.forget_due.take() {
             self.timers.remove(&(due, Timer::Forget(key)));

@@ -201,7 +201,7 @@ impl Hub {
         let Some(connection) = session.connection_mut() else {
             return Ok(whole);
         };
-        let aliases = &mut connection.aliases_in;
+        let aliases = &mut connection.aliases.get_or_insert_default().theirs;
         if whole.is_empty() {
             let known = aliases.get(at).cloned().flatten();
             return known.ok_or_else(|| Fault::protocol("a topic alias that stands for nothing"));

@@ -172,7 +172,9 @@ impl Hub {
         if length > connection.longest {
             state.out.truncate(start);
             if let Some((_, false)) = alias {
-                connection.aliases_out.remove(&letter.message.topic);
+                if let Some(aliases) = &mut connection.aliases {
+                    aliases.ours.remove(&letter.message.topic);
+                }
             }
             self.stats.dropped += 1;
             return false;
@@ -231,16 +233,14 @@ impl Waiting {
 
 /// The number that stands for a topic on this connection, if it may have one, and whether the client knows it.
 fn alias(connection: &mut Connection, topic: &ByteString) -> Option<(NonZeroU16, bool)> {
-    if connection.aliases_most == 0 {
-        return None;
-    }
-    if let Some(alias) = connection.aliases_out.get(topic) {
+    let aliases = connection.aliases.as_mut().filter(|aliases| aliases.most > 0)?;
+    if let Some(alias) = aliases.ours.get(topic) {
         return Some((*alias, true));
     }
-    let next = u16::try_from(connection.aliases_out.len() + 1).ok()?;
-    let alias = NonZeroU16::new(next).filter(|_| next <= connection.aliases_most)?;
+    let next = u16::try_from(aliases.ours.len() + 1).ok()?;
+    let alias = NonZeroU16::new(next).filter(|_| next <= aliases.most)?;
     // A copy of its own: the topic may be a part of something larger.
-    connection.aliases_out.insert(ByteString::from(&**topic), alias);
+    aliases.ours.insert(ByteString::from(&**topic), alias);
     Some((alias, false))
 }
 

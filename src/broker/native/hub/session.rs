@@ -9,7 +9,7 @@ use super::outlet::Outlet;
 use crate::broker::Qos;
 use crate::fold::Run;
 use bytestring::ByteString;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::task::Waker;
@@ -33,9 +33,9 @@ pub(super) struct Session {
     /// Messages on their way, in the order in which they were sent.
     pub(super) flights: VecDeque<Flight>,
     /// QoS 2 messages that have come and are not released yet, by their packet ids.
-    pub(super) received: HashMap<u16, Arc<Message>>,
+    pub(super) received: BTreeMap<u16, Arc<Message>>,
     /// Packet ids of messages that wait to be sent again: the client takes fewer at once than it did.
-    pub(super) again: HashSet<NonZeroU16>,
+    pub(super) again: BTreeSet<NonZeroU16>,
     /// Retained messages that are still to be sent.
     pub(super) cursors: VecDeque<Cursor>,
     pub(super) will: Option<Box<Will>>,
@@ -90,11 +90,18 @@ pub(super) struct Connection {
     pub(super) window: usize,
     /// The longest packet that it takes.
     pub(super) longest: usize,
-    /// Topics that it has named by a number.
-    pub(super) aliases_in: Vec<Option<ByteString>>,
+    /// None where neither side may name topics by numbers, or has done so.
+    pub(super) aliases: Option<Box<Aliases>>,
+}
+
+/// What topic aliases stand for on a connection (MQTT 5 section 3.3.2.3.4).
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    /// Topics that the client has named by a number.
+    pub(super) theirs: Vec<Option<ByteString>>,
     /// Topics that we have named by a number, and how many we may.
-    pub(super) aliases_out: HashMap<ByteString, NonZeroU16>,
-    pub(super) aliases_most: u16,
+    pub(super) ours: HashMap<ByteString, NonZeroU16>,
+    pub(super) most: u16,
 }
 
 /// One of a session's subscriptions.
@@ -283,8 +290,8 @@ impl Session {
             subscriptions: HashMap::new(),
             queue: Queue::default(),
             flights: VecDeque::new(),
-            received: HashMap::new(),
-            again: HashSet::new(),
+            received: BTreeMap::new(),
+            again: BTreeSet::new(),
             cursors: VecDeque::new(),
             will: None,
             mount: None,
@@ -388,7 +395,7 @@ impl Session {
     }
 
     #[cfg(any(test, feature = "fuzz"))]
-    pub(super) fn ids_in_use(&self) -> HashSet<u16> {
+    pub(super) fn ids_in_use(&self) -> BTreeSet<u16> {
         self.ids.iter().collect()
     }
 

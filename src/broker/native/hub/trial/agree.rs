@@ -2,7 +2,7 @@
 
 use super::super::{Hub, Seat, Timer};
 use crate::broker::Qos;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 pub(super) fn check(hub: &Hub) {
     let sessions = || hub.sessions.iter().map(|(_, session)| session);
@@ -68,7 +68,7 @@ fn messages(hub: &Hub, session: &super::super::Session) {
         "{} wait",
         queue.len()
     );
-    let mut ids = HashSet::new();
+    let mut ids = BTreeSet::new();
     for id in queue
         .iter()
         .filter_map(|waiting| waiting.id)
