@@ -108,10 +108,13 @@ Anonymous:             0 kB
 
     #[test]
     fn only_what_the_file_holds_is_forgotten() {
-        let ranges = vec![0x1000..0x2000, 0x2000..0x30000];
+        let ranges: Vec<(usize, usize)> = clean(SMAPS)
+            .iter()
+            .map(|range| (range.start, range.end))
+            .collect();
+        assert_eq!(ranges[..2], [(0x1000, 0x2000), (0x2000, 0x30000)]);
         #[cfg(target_pointer_width = "64")]
-        let ranges = [ranges, vec![0x7f02_3a6c_f000..0x7f02_3a6d_1000]].concat();
-        assert_eq!(clean(SMAPS), ranges);
+        assert_eq!(ranges[2..], [(0x7f02_3a6c_f000, 0x7f02_3a6d_1000)]);
     }
 
     /// As emulators show it: what they don't know is 0.

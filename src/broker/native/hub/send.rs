@@ -171,10 +171,8 @@ impl Hub {
             .publish(letter.message, delivery, now, scratch, &mut state.out);
         if length > connection.longest {
             state.out.truncate(start);
-            if let Some((_, false)) = alias {
-                if let Some(aliases) = &mut connection.aliases {
-                    aliases.ours.remove(&letter.message.topic);
-                }
+            if let (Some((_, false)), Some(aliases)) = (alias, &mut connection.aliases) {
+                aliases.ours.remove(&letter.message.topic);
             }
             self.stats.dropped += 1;
             return false;
