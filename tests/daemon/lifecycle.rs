@@ -128,8 +128,8 @@ fn a_client_that_stops_reading_harms_itself_alone() {
             assert_eq!(reads.next().text(), line(n));
         }
     });
-    let resident = daemon.resident();
-    assert!(resident < 100 << 20, "{} MiB are resident", resident >> 20);
+    let data = daemon.data();
+    assert!(data < 100 << 20, "{} MiB are held", data >> 20);
 }
 
 /// Reading a configuration runs through much of the program; what is needed of it later comes back.

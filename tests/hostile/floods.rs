@@ -53,7 +53,7 @@ fn changes(what: &str, act: impl Fn(SocketAddr, usize) + Sync) {
     let address = daemon.address(Version::V3);
     let witness = Witness::of(&daemon);
     let stop = AtomicBool::new(false);
-    let before = daemon.resident();
+    let before = daemon.data();
     thread::scope(|scope| {
         let floods: Vec<_> = ["flood-1", "flood-2"]
             .map(|name| scope.spawn(|| flood(address, name, &stop)))
@@ -84,7 +84,7 @@ fn is_well(daemon: &Daemon, before: usize) {
     client.subscribe("afterwards", 2);
     client.publish("afterwards", b"x", 2, false);
     assert_eq!(client.next().text(), "x");
-    let after = daemon.resident();
+    let after = daemon.data();
     assert!(after < before + SLACK, "{before} bytes before, {after} after");
 }
 

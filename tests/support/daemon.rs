@@ -216,12 +216,17 @@ impl Daemon {
         Daemon::run(self.config, self.control, &[], self.dir).ready()
     }
 
-    /// How many bytes of memory it holds.
+    /// How many bytes of memory it holds as data.
+    pub(crate) fn data(&self) -> usize {
+        self.size("RssAnon:")
+    }
+
+    /// The same with what of the program is in its memory.
     pub(crate) fn resident(&self) -> usize {
         self.size("VmRSS:")
     }
 
-    /// The most that it has held since its start.
+    /// The most of that since its start.
     pub(crate) fn most_resident(&self) -> usize {
         self.size("VmHWM:")
     }
