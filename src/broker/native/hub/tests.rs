@@ -430,6 +430,15 @@ fn numbers_of_what_has_expired_are_free() {
     trial::run(&BASE64.decode(tape.as_bytes()).unwrap());
 }
 
+/// Found by fuzzing, in the trial itself: a session is back whose end was not written yet.
+#[test]
+fn a_session_that_ended_just_before_a_power_cut_is_as_it_was() {
+    let tape = "/wYA8f8yaBn/Ajo/ygA7SwCP9PYMDI1V////j4+PjwwMTAwMDI///////wz/DA6PbS9hDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM//////\
+                //////////////////////////////////////////////////////DAwMDAwMDAwMDAwMDAwMDAwMDJEBDAwMDAwMAwwMDAwMDAwMDAwMj1X/\
+                OwCN8P//bS9t//8oQH5+fn5+fn5+AwwMDAwMDAwMDAwMDAwMDgwMDAwMDAwMDAwMDAwMDI+SEI0BVf///woS";
+    trial::run(&BASE64.decode(tape.as_bytes()).unwrap());
+}
+
 /// One client's rules: it may publish to what begins so.
 fn only(prefix: &'static str) -> Rules {
     let granted = move |who: &Who| {

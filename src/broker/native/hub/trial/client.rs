@@ -24,6 +24,10 @@ pub(super) struct Client {
     once: HashMap<String, usize>,
     /// What it has ever subscribed to in this session.
     filters: HashSet<&'static str>,
+    /// The same of the sessions before, and whether it has not always been honest in them.
+    earlier: HashSet<&'static str>,
+    once_dishonest: bool,
+    began: bool,
     /// Topics that the broker has named by a number on this connection.
     aliases: HashMap<u16, String>,
     /// On this connection: the last QoS 1 message of each topic.
@@ -41,10 +45,17 @@ impl Client {
 
     /// Its session begins anew, or nothing of what was is left in it.
     pub(super) fn begins_anew(&mut self) {
-        self.honest = true;
+        self.once_dishonest |= self.began && !self.honest;
+        (self.began, self.honest) = (true, true);
         self.open.clear();
         self.once.clear();
-        self.filters.clear();
+        self.earlier.extend(self.filters.drain());
+    }
+
+    /// The broker has been restarted: a session may be back whose end was not written yet.
+    pub(super) fn may_be_back(&mut self) {
+        self.honest &= !self.once_dishonest;
+        self.filters.extend(&self.earlier);
     }
 
     pub(super) fn subscribes(&mut self, filter: &'static str) {

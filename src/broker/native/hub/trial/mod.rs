@@ -379,6 +379,7 @@ impl Trial {
         for client in &mut self.clients {
             client.connection = None;
             client.owes.clear();
+            client.may_be_back();
         }
         self.hub = Hub::new(Settings::from(&self.config), self.now);
         self.hub.restore(self.disk.load(self.now), self.now);
