@@ -265,7 +265,7 @@ impl Hub {
         let leaving = !self.leaving.is_empty();
         let is_over = |key: Key| leaving && sessions.get(key).is_some_and(Session::is_over);
         self.tree.matches(topic, |found| match found {
-            Found::One(sub) if is_over(sub.key) => {}
+            Found::One(sub) if is_over(sub.key) || !sub.sees(topic) => {}
             Found::One(sub) => {
                 any = true;
                 if !(sub.options.no_local && from == Some(sub.key)) {
@@ -286,9 +286,9 @@ impl Hub {
                     _ => false,
                 };
                 let present = |key: Key| sessions.get(key).is_some_and(|session| !session.is_away());
-                if let Some(at) = turn(group, ready)
-                    .or_else(|| turn(group, present))
-                    .or_else(|| turn(group, |key| !is_over(key)))
+                if let Some(at) = turn(group, topic, ready)
+                    .or_else(|| turn(group, topic, present))
+                    .or_else(|| turn(group, topic, |key| !is_over(key)))
                 {
                     let sub = group.members[at];
                     hits.push(Hit {
@@ -358,11 +358,11 @@ impl Hub {
 }
 
 /// The next member of a group for whom `good` holds: each in its turn.
-fn turn(group: &mut Group, good: impl Fn(Key) -> bool) -> Option<usize> {
+fn turn(group: &mut Group, topic: &str, good: impl Fn(Key) -> bool) -> Option<usize> {
     let count = group.members.len();
     let at = (0..count)
         .map(|step| (group.next + step) % count)
-        .find(|at| good(group.members[*at].key))?;
+        .find(|at| good(group.members[*at].key) && group.members[*at].sees(topic))?;
     group.next = (at + 1) % count;
     Some(at)
 }

@@ -102,6 +102,7 @@ impl Hub {
         }
         let blocked = session.flights.len() >= connection.window;
         let options = cursor.options;
+        let wild = session.wild_below(&cursor.filter).is_some();
         let found = self
             .retained
             .next(&cursor.filter, cursor.after.as_ref(), now, left);
@@ -132,10 +133,10 @@ impl Hub {
             return true;
         };
         let session = &self.sessions[key];
-        let allowed = session
-            .grants
-            .may_receive(session.below_mount(&kept.message.topic));
-        if !allowed || !self.source_may_still(&kept) {
+        let topic = session.below_mount(&kept.message.topic);
+        // MQTT-4.7.2-1, for what begins behind the mount point as well.
+        let hidden = wild && topic.starts_with('$');
+        if hidden || !session.grants.may_receive(topic) || !self.source_may_still(&kept) {
             return true;
         }
         let ids = options.id;

@@ -337,6 +337,14 @@ impl Session {
         }
     }
 
+    /// How long its mount point is, where a filter begins with a wildcard behind it.
+    pub(super) fn wild_below(&self, filter: &str) -> Option<NonZeroU16> {
+        let mount = self.mount.as_ref()?;
+        let below = filter.strip_prefix(&**mount)?;
+        let length = u16::try_from(mount.len()).ok().and_then(NonZeroU16::new)?;
+        below.starts_with(['+', '#']).then_some(length)
+    }
+
     /// The whole filter of a subscription: its group, and the mount point before what the client wrote.
     pub(super) fn mounted(&self, group: &Option<ByteString>, filter: &ByteString) -> ByteString {
         let mount = self.mount.as_deref().unwrap_or_default();

@@ -56,7 +56,9 @@ impl Hub {
             {
                 let count = group.members.len();
                 let here = |sub: &Sub| {
-                    sub.key != key && sessions.get(sub.key).is_some_and(|session| !session.is_away())
+                    sub.key != key
+                        && sub.sees(&orphan.message.topic)
+                        && sessions.get(sub.key).is_some_and(|session| !session.is_away())
                 };
                 let mut turn = (0..count).map(|step| (group.next + step) % count);
                 if let Some(at) = turn.find(|at| here(&group.members[*at])) {

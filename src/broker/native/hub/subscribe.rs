@@ -20,6 +20,7 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         let five = self.is_five(key);
+        self.answers(key, filters.len())?;
         for (text, options) in &filters {
             // MQTT-3.8.3-4.
             if five && options.no_local && text.starts_with("$share/") {
@@ -93,7 +94,9 @@ impl Hub {
         whole: ByteString,
         subscription: Subscription,
     ) -> bool {
+        let session = &self.sessions[key];
         let sub = Sub {
+            mount: session.wild_below(&subscription.filter),
             key,
             options: subscription.options,
             apart: self.is_five(key),
@@ -122,6 +125,7 @@ impl Hub {
         id: NonZeroU16,
         filters: Vec<ByteString>,
     ) -> Result<(), Fault> {
+        self.answers(key, filters.len())?;
         let codes: Vec<u8> = parsed(filters.iter())?
             .iter()
             .map(|parsed| match parsed {
@@ -131,6 +135,20 @@ impl Hub {
             .collect();
         self.say(key, |outlet, out| outlet.encoder.unsuback(id, &codes, out));
         Ok(())
+    }
+
+    /// Whether a client of MQTT 5 takes a SUBACK or UNSUBACK with so many codes (MQTT-3.1.2-24). Nothing else answers it.
+    fn answers(&self, key: Key, codes: usize) -> Result<(), Fault> {
+        // The packet id, no properties, and the codes.
+        let rest = 3 + codes;
+        let header = if rest < 128 { 2 } else { 3 };
+        match self.sessions[key].connection() {
+            Some(connection) if header + rest > connection.longest => Err(Fault::new(
+                reason::PACKET_TOO_LARGE,
+                "its answer is longer than the packets that it takes",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn unsubscribe_one(&mut self, key: Key, parsed: &filter::Parsed) -> u8 {

@@ -5,6 +5,7 @@ use super::Key;
 use super::filter;
 use bytestring::ByteString;
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 
 /// One session's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,17 @@ pub(super) struct Sub {
     pub(super) options: Options,
     /// Whether messages come for it alone, though other subscriptions of the session match.
     pub(super) apart: bool,
+    /// How long the mount point is behind which its filter begins with a wildcard.
+    pub(super) mount: Option<NonZeroU16>,
+}
+
+impl Sub {
+    /// Whether its client may know of a topic that its filter matches: for the client the topic begins behind the mount point,
+    /// and no wildcard matches a `$` that it begins with (MQTT-4.7.2-1).
+    pub(super) fn sees(&self, topic: &str) -> bool {
+        let first = |mount: NonZeroU16| topic.as_bytes().get(usize::from(mount.get()));
+        self.mount.and_then(first) != Some(&b'$')
+    }
 }
 
 /// The subscribers that share one filter under one name: each message goes to one of them.
@@ -252,6 +264,7 @@ mod tests {
 
     fn sub(key: Key) -> Sub {
         Sub {
+            mount: None,
             key,
             options: Options::default(),
             apart: false,

@@ -301,3 +301,42 @@ async fn a_topic_is_no_longer_behind_a_mount_point() {
         client.closed().await;
     }
 }
+
+#[tokio::test]
+async fn a_wildcard_behind_a_mount_point_matches_no_topic_that_begins_with_a_dollar_there() {
+    let broker = Broker::mounted("garden/").await;
+    for level in BOTH {
+        let mut writer = broker.client(level, "w").await;
+        writer.publishes(0x31, "$foo/bar", 0, b"kept").await;
+        let mut reader = broker.client(level, "r").await;
+        for filter in ["#", "+/bar", "+/#", "$share/g/#"] {
+            reader.subscribes(filter, 0, 0).await;
+        }
+        writer.publishes(0x30, "$foo/bar", 0, b"x").await;
+        writer.quiet().await;
+        reader.quiet().await;
+        reader.subscribes("$foo/+", 0, 0).await;
+        reader.hears(0x31, "$foo/bar", 0, b"kept").await;
+        writer.publishes(0x30, "$foo/bar", 0, b"y").await;
+        reader.hears(0x30, "$foo/bar", 0, b"y").await;
+        reader.quiet().await;
+        writer.publishes(0x31, "$foo/bar", 0, b"").await;
+        reader.hears(0x30, "$foo/bar", 0, b"").await;
+    }
+}
+
+/// MQTT-1.5.5-1.
+#[tokio::test]
+async fn a_number_in_more_bytes_than_it_needs_is_malformed() {
+    let broker = Broker::start().await;
+    for wrong in [
+        // No properties, in two bytes.
+        packet(0x30, &[0, 1, b'a', 0x80, 0, b'x']),
+        // A subscription's identifier, 1 in two bytes.
+        packet(0x82, &[0, 1, 3, 0x0b, 0x81, 0, 0, 1, b'a', 0]),
+    ] {
+        let mut client = broker.client(5, "c").await;
+        client.send(&wrong).await;
+        client.ended(0x81).await;
+    }
+}

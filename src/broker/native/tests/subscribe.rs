@@ -216,3 +216,24 @@ async fn unsubscribing_is_by_the_letter_and_what_is_on_its_way_is_completed() {
         broker.client(level, "r").await;
     }
 }
+
+/// MQTT-3.1.2-24: nothing else answers it, and nothing that is too long is sent.
+#[tokio::test]
+async fn who_would_not_take_the_answer_is_sent_away() {
+    let broker = Broker::start().await;
+    let filters: Vec<String> = (0..16).map(|n| format!("{n}")).collect();
+    let names: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let wanted: Vec<(&str, u8)> = names.iter().map(|name| (*name, 0)).collect();
+    // With 15 codes a SUBACK has 20 bytes.
+    let hello = Hello::new(5, "c").property(&[0x27, 0, 0, 0, 20]);
+    let mut client = broker.join(&hello, false).await;
+    client.send(&subscribe(5, 1, &wanted[..15])).await;
+    client.gets(&suback(5, 1, &[0; 15])).await;
+    client.send(&unsubscribe(5, 2, &names[..15])).await;
+    client.gets(&unsuback(5, 2, &[0; 15])).await;
+    client.send(&subscribe(5, 3, &wanted)).await;
+    client.ended(0x95).await;
+    let mut client = broker.join(&hello, false).await;
+    client.send(&unsubscribe(5, 4, &names)).await;
+    client.ended(0x95).await;
+}

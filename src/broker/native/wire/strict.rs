@@ -55,6 +55,10 @@ impl<'a> Rest<'a> {
         for shift in [0, 7, 14, 21] {
             let byte = self.byte()?;
             value |= usize::from(byte & 0x7f) << shift;
+            if byte == 0 && shift > 0 {
+                // MQTT-1.5.5-1.
+                return Err(Fault::malformed("a number has more bytes than it needs"));
+            }
             if byte & 0x80 == 0 {
                 return Ok(value);
             }
