@@ -195,6 +195,10 @@ impl Method {
         seal.close(out, start);
         if self.config.doubled {
             let body = out.split_off(start + 1);
+            if body.first() == self.config.marker.first() {
+                // It would be taken for a doubled one, in the midst of a frame.
+                return Err(EncodeError::Marker);
+            }
             for byte in body {
                 out.push(byte);
                 if byte == self.config.marker[0] {
@@ -290,6 +294,8 @@ mod tests {
         );
         let sent = encode(&framing, &(), b"\x1a2\x1a");
         assert_eq!(sent, Ok(b"\x1a2\x1a\x1a".to_vec()));
+        // A line that is met here would not know a beginning.
+        assert_eq!(encode(&framing, &(), b"\x1a\x1a2"), Err(EncodeError::Marker));
         for wrong in [
             "marker = 'ab'\nuntil = 'marker'",
             "marker = 'a'\nuntil = { length = 4 }",

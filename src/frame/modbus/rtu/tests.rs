@@ -205,6 +205,11 @@ fn what_says_that_it_is_longer_than_any_is_not_sent() {
         Err(EncodeError::TooLong { len: 245, max: 20 })
     );
     assert!(encode(&framing, &(), &[1, 0x14, 2, 6, 0]).is_ok());
+    // More than a server's own word can have; and so it was damaged at its fourth byte.
+    assert!(matches!(
+        encode(&framing, &(), &[1, 0x11, 0xff]),
+        Err(EncodeError::Unknown(_))
+    ));
 }
 
 /// A request whose number is still to come is too long for `max`, or no request at all.
