@@ -40,7 +40,8 @@ impl Hub {
         }
     }
 
-    /// Sends what waits as far as there is room: first retained messages that a subscription asked for.
+    /// Sends what waits as far as there is room: first what was on its way before, then retained messages that a subscription
+    /// asked for. Were these to come between, each change of how many the client takes would leave one more in the queue.
     pub(super) fn pump(&mut self, key: Key, now: Instant) {
         let mut session = &mut self.sessions[key];
         let mut waits = !session.queue.is_empty() || !session.cursors.is_empty();
@@ -48,6 +49,10 @@ impl Hub {
             let outlet = connection.outlet.clone();
             let mut state = outlet.lock();
             let mut left = LOOKS;
+            while waits
+                && !self.sessions[key].again.is_empty()
+                && self.pump_queue(key, &outlet, &mut state, now)
+            {}
             while waits && left > 0 && self.pump_cursor(key, &outlet, &mut state, now, &mut left) {}
             while waits && self.pump_queue(key, &outlet, &mut state, now) {}
             session = &mut self.sessions[key];
@@ -100,7 +105,7 @@ impl Hub {
         if !state.has_room() {
             return false;
         }
-        let blocked = session.flights.len() >= connection.window;
+        let blocked = session.flights.len() >= connection.window || !session.again.is_empty();
         let options = cursor.options;
         let wild = session.wild_below(&cursor.filter).is_some();
         let found = self

@@ -430,6 +430,18 @@ fn numbers_of_what_has_expired_are_free() {
     trial::run(&BASE64.decode(tape.as_bytes()).unwrap());
 }
 
+/// Found by fuzzing: who subscribed again and took now more, now fewer messages at once had one more in its queue each time.
+#[test]
+fn what_was_on_its_way_comes_before_what_is_retained() {
+    let tape = "FADKADsADI+Pj4+PAVX///8BAAyPj4+PjwFV////AYUCBxQNhYUAVvEG//////8BhQIHFA2Fhf8C////hf8C8P//RP//jwDxBv///////48AVv\
+                HSRX8yBv///////////48AVvEG/////////48AVvEG//////8BhQIHAv///wH/Ajo/ygA7AAyPj4+PjwFV////AYUCBxQNhYUAVvEG//////8B\
+                hQIHFA2Fhf8C////hf8C////Af8COj/KADsADI///4///4///48AVvEG/////////48AVvEG//////8BhQIHAv///wH/Ajo/ygA7AAyPj4+Pjw\
+                FV////AQAMj4+Pj48BVf///wGFAgcUDYWFAFbxBv//////AYUCBxQNhYX/Av///4X/Av///wH/Ajo/ygA7AAyP//+P//+P//+PAFbxBv//////\
+                //+PAFbxBv//////AYUCBwL///8B/wI6P8oAOwAMj4+Pj48BVf///wGFAgcUDYWFAFbxBv//////AYUCBxQNhYX/ADsADI+Pj4+PAYUCBxQNhY\
+                UAVvEG//////8BhQIHFA2Fhf8AOwAMj4+Pj48BVf///wGFAgcUDf///4X/AAyPj4+PjwFV////CsQ=";
+    trial::run(&BASE64.decode(tape.as_bytes()).unwrap());
+}
+
 /// Found by fuzzing, in the trial itself: a session is back whose end was not written yet.
 #[test]
 fn a_session_that_ended_just_before_a_power_cut_is_as_it_was() {
