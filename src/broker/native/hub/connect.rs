@@ -123,12 +123,9 @@ impl Hub {
         // Its session may have ended with that.
         let mut known = self.clients.get(&client).copied();
         if let Some(key) = known.filter(|key| connect.clean || self.sessions[*key].ghost) {
-            let session = &mut self.sessions[key];
-            if session.ghost || !session.expiry_said {
-                // The client is back before the delay of its will was over.
-                session.will = None;
-            }
-            // Of any other the session ends, and its will is due with it (sections 3.1.3.2.2 and 3.1.4).
+            // MQTT-3.1.3-9: the client is back before the delay of its will was over. Though its session ends with a clean start,
+            // mosquitto, too, takes it for the same client.
+            self.sessions[key].will = None;
             self.end_session(key, now);
             known = None;
         }
