@@ -20,7 +20,8 @@ impl Sum {
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Sum {
-        self.0.update(&bytes.len().to_le_bytes());
+        // The same on machines of 32 and of 64 bits: a file may go from one to the other.
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
     }
