@@ -121,6 +121,12 @@ proptest! {
     }
 }
 
+/// Found by fuzzing, in the trial itself.
+#[test]
+fn an_expiry_interval_of_0_goes_on_as_1() {
+    trial::run(b"\x07\xff\x32\x0f\0\x01a\0\x0b\x05\x02\0\0\0\0x\0\0\0");
+}
+
 #[test]
 fn the_first_packet_is_no_longer_than_a_connect_can_be() {
     // The head alone is refused: nothing of what it announces is awaited.

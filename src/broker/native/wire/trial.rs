@@ -95,13 +95,14 @@ fn answer(
     packet.clone()
 }
 
-/// A message as it goes on: without its alias, and DUP is its receiver's.
+/// A message as it goes on: without its alias, DUP is its receiver's, and no expiry interval is 0.
 fn passed(version: Version, publish: &Publish) -> Option<Publish> {
     let named = !publish.topic.is_empty();
     let dup = publish.dup && (publish.qos != Qos::AtMostOnce || version == Version::V31);
     named.then(|| Publish {
         alias: None,
         dup,
+        expiry: publish.expiry.map(|seconds| seconds.max(1)),
         ..publish.clone()
     })
 }
