@@ -416,6 +416,7 @@ fn round_trips(broker: &Broker, qos: u8) -> Result<Values> {
 
 /// What a broker holds without clients, and with many that are subscribed and silent.
 fn idle(broker: &Broker) -> Result<Values> {
+    pause(Duration::from_secs(1));
     let (alone, alone_pss) = (broker.memory("Rss:")?, broker.memory("Pss:")?);
     let clients: Result<Vec<TcpStream>> = (0..IDLE)
         .map(|n| broker.subscriber(&format!("idle-{n}"), &format!("idle/{n}"), 1))
