@@ -5,12 +5,19 @@
 
 use super::record::{Info, Quality, Record, Shape, Value};
 use rhai::{AST, Blob, Dynamic, Engine, EvalAltResult, Module, Scope};
+use rustix::time::{ClockId, clock_gettime};
 use std::any::TypeId;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many steps a script may make for one frame.
 const STEPS: u64 = 200_000;
+/// How much of the processor's time it may take for one frame. Steps alone don't bound it: each may look at all that a long list holds.
+const TIME: Duration = Duration::from_millis(500);
+/// So many steps are between two looks at the clock.
+const LOOK: u64 = 32;
 /// How long a text that it makes may become, and how many bytes or elements a list.
 const LONGEST: usize = 65_536;
 /// How many values it may give.
@@ -48,6 +55,10 @@ impl Script {
         });
         engine.register_global_module(module.into());
         engine.disable_symbol("eval");
+        engine.on_progress(|steps| {
+            let late = steps.is_multiple_of(LOOK) && processor() > BEGUN.get() + TIME;
+            late.then_some(Dynamic::UNIT)
+        });
         engine.on_print(|_| ());
         engine.on_debug(|_, _, _| ());
         let ast = engine
@@ -61,9 +72,15 @@ impl Script {
         let (engine, ast) = &*self.0;
         let mut scope = Scope::new();
         scope.push("data", Dynamic::from_blob(bytes.to_vec()));
+        BEGUN.set(processor());
         let given: Dynamic = engine
             .eval_ast_with_scope(&mut scope, ast)
-            .map_err(|error| format!("the script fails: {error}"))?;
+            .map_err(|error| match *error {
+                EvalAltResult::ErrorTerminated(..) => {
+                    format!("the script fails: it takes more than {TIME:?} for one frame")
+                }
+                error => format!("the script fails: {error}"),
+            })?;
         let map = given
             .try_cast::<rhai::Map>()
             .ok_or("the script gives no map of values")?;
@@ -71,6 +88,20 @@ impl Script {
             .map(|(name, value)| Ok((info(&name), converted(&name, value, 0)?)))
             .collect()
     }
+}
+
+thread_local! {
+    /// What this thread had taken when its script began.
+    static BEGUN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The processor's time that this thread has had: what others take meanwhile is no fault of the script.
+fn processor() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or(0),
+        time.tv_nsec.try_into().unwrap_or(0),
+    )
 }
 
 /// `be(data, at, count)` and `le(data, at, count)`: a number of so many bytes.
@@ -193,6 +224,8 @@ mod tests {
             ("loop { }", "operations"),
             ("let s = \"x\"; loop { s += s; }", "too large"),
             ("let a = [0]; loop { a += a; }", "too large"),
+            // Found by fuzzing: each step looks at the whole list.
+            ("let a = []; loop { a.push(data) }", "takes more than 500ms"),
             ("fn f() { f() } f()", "overflow"),
             ("data[100]", "out of bounds"),
             ("42", "no map"),
