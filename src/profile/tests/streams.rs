@@ -241,7 +241,10 @@ proptest! {
     }
 
     #[test]
-    fn any_noise_in_front_costs_no_frame(noise in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn any_noise_in_front_costs_no_frame(mut noise in prop::collection::vec(any::<u8>(), 0..60)) {
+        // What begins as a block of VE.Direct's text does is no noise but one that is damaged: with "\r\n" in front of each of
+        // its lines nothing tells where another block begins.
+        noise.retain(|byte| *byte != b'\r');
         for (stated, bytes, profile) in streams() {
             let whole = [noise.as_slice(), &bytes].concat();
             let found = Reading::new(&profile, &[&whole]).records;
