@@ -22,8 +22,6 @@ pub(crate) fn trim() {}
 /// Takes the program's own code out of this process's memory; what is needed again comes back page by page, from the
 /// system's cache of the file. Reading a configuration and building what it describes runs through megabytes of code that
 /// then rests until the next reload.
-///
-/// Takes about half a millisecond.
 pub(crate) fn forget_code() {
     let Ok(smaps) = fs::read_to_string("/proc/self/smaps") else {
         return;

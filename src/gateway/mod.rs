@@ -190,7 +190,6 @@ pub async fn run(
             () = hangup() => None,
             () = &mut settle, if !settled => {
                 memory::forget_code();
-                memory::trim();
                 settled = true;
                 continue;
             }

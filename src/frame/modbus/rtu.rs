@@ -80,10 +80,14 @@ pub(in super::super) struct Method {
 
 impl Method {
     pub(in super::super) fn step<S: Seal + ?Sized>(&self, scene: &mut Scene<'_, S>) -> Step {
-        if scene.seal.is_empty() {
-            self.cut(scene.bytes, scene.silent, &Crc)
-        } else {
-            self.cut(scene.bytes, scene.silent, scene.seal)
+        self.hear(scene.bytes, scene.silent, scene.seal)
+    }
+
+    /// The method's own check counts where none is named.
+    fn hear<S: Seal + ?Sized>(&self, bytes: &[u8], silent: bool, seal: &S) -> Step {
+        match seal.is_empty() {
+            true => self.cut(bytes, silent, &Crc),
+            false => self.cut(bytes, silent, seal),
         }
     }
 
@@ -139,11 +143,7 @@ impl Method {
         if let Some(said) = said.filter(|_| !lengths.any && !lengths.more) {
             within(said, self.max)?;
         }
-        let heard = match seal.is_empty() {
-            true => self.cut(&out[start..], true, &Crc),
-            false => self.cut(&out[start..], true, seal),
-        };
-        match heard {
+        match self.hear(&out[start..], true, seal) {
             Step::Frame { used, .. } if used == out.len() - start => Ok(()),
             _ => Err(EncodeError::Unknown(
                 "frames of this function have another length: nobody would take it for one",

@@ -120,18 +120,15 @@ impl FileError {
             ffi::SQLITE_IOERR_SHORT_READ,
             ffi::SQLITE_IOERR_CORRUPTFS,
         ];
-        let reasons = match error.sqlite_error() {
-            Some(error) => match error.code {
-                ErrorCode::SystemIoFailure => !unreadable.contains(&error.extended_code),
-                ErrorCode::DiskFull
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory
-                | ErrorCode::PermissionDenied => true,
-                _ => false,
-            },
-            // A statement of ours that doesn't fit the tables.
-            None => false,
-        };
+        // Where SQLite itself has no code for it, a statement of ours doesn't fit the tables.
+        let reasons = error.sqlite_error().is_some_and(|error| match error.code {
+            ErrorCode::SystemIoFailure => !unreadable.contains(&error.extended_code),
+            ErrorCode::DiskFull
+            | ErrorCode::CannotOpen
+            | ErrorCode::OutOfMemory
+            | ErrorCode::PermissionDenied => true,
+            _ => false,
+        });
         match reasons {
             true => self,
             false => FileError::Damaged(self.to_string()),
